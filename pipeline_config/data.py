@@ -1,0 +1,46 @@
+"""Where the rows come from, which columns hold what, and how they are split."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from pipeline_config.base import Section
+
+
+class ColumnMapping(Section):
+    """Names of the source's columns. Only `output` has to exist in every source."""
+
+    instruction: str | None = Field("instruction", description="column with the task; null when `source.instruction` is constant")
+    input: str | None = Field("input", description="column with the text to work on; null when there is none")
+    output: str = Field("output", description="column with the expected answer (the label)")
+
+
+class SourceConfig(Section):
+    """One JSONL, CSV or Parquet file, and optionally a second one that is the test set."""
+
+    path: Path = Field(description="training rows; relative paths start at the file that names them")
+    test_path: Path | None = Field(None, description="a test file of its own; without it the test rows are split off")
+    columns: ColumnMapping = ColumnMapping()
+    instruction: str | None = Field(None, min_length=1, description="a constant instruction for every row")
+    labels: tuple[str, ...] = Field((), description="keep only rows with these outputs; empty keeps all")
+
+
+class SplitConfig(Section):
+    """How rows are divided. A row's side is a keyed hash of its group, so it does not move when rows are added."""
+
+    test_fraction: float = Field(0.4, gt=0, lt=1, description="share of groups held out; unused with `source.test_path`")
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the remaining groups used for early stopping")
+    group_column: str | None = Field(None, description="rows with equal values here stay on one side; default: equal text")
+    key: str = Field(
+        "tunegate", min_length=1, description="key of the hash; not the training seed, so that runs with other seeds share a test set"
+    )
+
+
+class DataConfig(Section):
+    """Preparation: source, checks, split and sizes."""
+
+    source: SourceConfig
+    split: SplitConfig = SplitConfig()
+    max_bad_fraction: float = Field(0.1, ge=0, lt=1, description="stop when a larger share of rows is quarantined")
+    max_train_rows: int | None = Field(None, ge=1, description="keep at most this many training rows, balanced over labels")
+    max_test_rows: int | None = Field(None, ge=1, description="keep at most this many test rows, balanced over labels")

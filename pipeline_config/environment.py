@@ -1,0 +1,129 @@
+"""The only place that reads environment variables.
+
+| variable | meaning | default |
+| --- | --- | --- |
+| `TUNEGATE_WORKSPACE` | runs, stage results, service state | `workspace` in the working directory |
+| `TUNEGATE_PREFECT_PORT`, `TUNEGATE_MLFLOW_PORT`, `TUNEGATE_SERVER_PORT` | ports of the local services | 4200, 5000, 8000 |
+| `TUNEGATE_WORK_POOL` | process work pool of the deployments | `tunegate` |
+| `PREFECT_API_URL` | a Prefect server of your own; none is started then | local |
+| `MLFLOW_TRACKING_URI` | an MLflow server of your own; none is started then | local |
+| `HF_HOME` | Hugging Face's cache | theirs |
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from pipeline_config.base import Section
+from pipeline_config.errors import ConfigError
+
+LOOPBACK = "127.0.0.1"
+
+TELEMETRY_OFF = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+_PORTS = {
+    "prefect_port": "TUNEGATE_PREFECT_PORT",
+    "mlflow_port": "TUNEGATE_MLFLOW_PORT",
+    "server_port": "TUNEGATE_SERVER_PORT",
+}
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class Machine(Section):
+    """What this machine offers: folders, ports and servers. Never part of a run's digest."""
+
+    workspace: Path
+    prefect_port: int = Field(4200, ge=1, le=65535)
+    mlflow_port: int = Field(5000, ge=1, le=65535)
+    server_port: int = Field(8000, ge=1, le=65535)
+    work_pool: str = Field("tunegate", min_length=1)
+    own_prefect_url: str | None = None
+    own_mlflow_url: str | None = None
+
+    @property
+    def prefect_api_url(self) -> str:
+        """The Prefect API that flows report to."""
+        return self.own_prefect_url or f"http://{LOOPBACK}:{self.prefect_port}/api"
+
+    @property
+    def prefect_ui_url(self) -> str:
+        """The page that a person opens."""
+        return self.prefect_api_url.removesuffix("/").removesuffix("/api")
+
+    @property
+    def mlflow_url(self) -> str:
+        """MLflow's tracking and registry server, which is also its page."""
+        return self.own_mlflow_url or f"http://{LOOPBACK}:{self.mlflow_port}"
+
+    @property
+    def server_url(self) -> str:
+        """The model server."""
+        return f"http://{LOOPBACK}:{self.server_port}"
+
+    def variables(self) -> dict[str, str]:
+        """Environment of every process that tunegate starts, so that all of them see this same machine."""
+        variables = {
+            **TELEMETRY_OFF,
+            "TUNEGATE_WORKSPACE": str(self.workspace),
+            "TUNEGATE_WORK_POOL": self.work_pool,
+            "PREFECT_API_URL": self.prefect_api_url,
+            "MLFLOW_TRACKING_URI": self.mlflow_url,
+        }
+        if "PREFECT_HOME" not in os.environ:
+            variables["PREFECT_HOME"] = str(self.workspace / "services" / "prefect")
+        return variables | {name: str(getattr(self, field)) for field, name in _PORTS.items()}
+
+    def child_environment(self) -> dict[str, str]:
+        """The caller's environment with :meth:`variables` on top."""
+        return {**os.environ, **self.variables()}
+
+    def apply(self) -> None:
+        """Puts :meth:`variables` into this process. Call before Prefect or MLflow is imported: both read them then."""
+        os.environ.update(self.variables())
+
+
+def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
+    """Reads the table at the top of this module.
+
+    Raises:
+        ConfigError: a port is not a number between 1 and 65535.
+    """
+    source = os.environ if environ is None else environ
+    workspace = Path(source.get("TUNEGATE_WORKSPACE", "workspace")).absolute()
+    values: dict[str, object] = {field: source[name] for field, name in _PORTS.items() if name in source}
+    try:
+        machine = Machine.model_validate({"workspace": workspace, "work_pool": source.get("TUNEGATE_WORK_POOL", "tunegate"), **values})
+    except ValidationError as error:
+        faults = [f"{_PORTS.get(str(e['loc'][0]), e['loc'][0])}={e['input']!r}: {e['msg']}" for e in error.errors()]
+        raise ConfigError.of_faults(faults, where="environment variables") from error
+    local_prefect, local_mlflow = machine.prefect_api_url, machine.mlflow_url
+    prefect, mlflow = source.get("PREFECT_API_URL"), source.get("MLFLOW_TRACKING_URI")
+    return machine.model_copy(
+        update={
+            "own_prefect_url": prefect if prefect and prefect != local_prefect else None,
+            "own_mlflow_url": mlflow if mlflow and mlflow != local_mlflow else None,
+        }
+    )
+
+
+def read_secret(name: str) -> str | None:
+    """A credential by the name of its variable. Never stored, logged or put into a configuration."""
+    return os.environ.get(name)
+
+
+def expand_variables(text: str) -> tuple[str, list[str]]:
+    """Replaces each `${NAME}` by the variable's value.
+
+    Returns:
+        The text, and the names that are not set (left in place).
+    """
+    missing = [name for name in _VARIABLE.findall(text) if name not in os.environ]
+    return _VARIABLE.sub(lambda match: os.environ.get(match[1], match[0]), text), missing

@@ -1,0 +1,185 @@
+"""From preset, file and flags to one validated configuration; every fault is listed at once, before anything heavy is imported."""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pipeline_config.environment import expand_variables
+from pipeline_config.errors import ConfigError
+from pipeline_config.gates import expand_short_form
+from pipeline_config.pipeline import PipelineConfig
+
+PresetName = Literal["demo", "smoke", "banking77"]
+"""The presets in `presets/`. A literal, so that Prefect's form offers them as a list."""
+
+PRESETS = Path(__file__).parent / "presets"
+_PATH_KEYS = (("data", "source", "path"), ("data", "source", "test_path"))
+
+
+def load_config(preset: str = "demo", file: Path | None = None, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Lays a preset, a file and `KEY=VALUE` overrides over each other, in that order.
+
+    Args:
+        preset: name of a file in `presets/`.
+        file: YAML with differences only. Relative paths in it start at its own folder.
+        overrides: dotted keys, such as `training.epochs=1`; values are read as YAML. Relative paths start at the working directory.
+
+    Raises:
+        ConfigError: with every fault that was found.
+    """
+    faults: list[str] = []
+    names: list[str] = []
+    merged: dict[str, Any] = {}
+    for name, base, layer in _layers(preset, file, overrides, faults):
+        names.append(name)
+        layer = _expand(layer, faults)
+        _anchor_paths(layer, base)
+        merged = _overlay(merged, layer)
+    where = " + ".join(names) or preset
+    try:
+        config = PipelineConfig.model_validate(merged)
+    except ValidationError as error:
+        faults += [_describe(fault) for fault in error.errors()]
+    if faults:
+        raise ConfigError.of_faults(list(dict.fromkeys(faults)), where=where)
+    return config
+
+
+def config_digest(config: PipelineConfig) -> str:
+    """SHA-256 of the configuration's canonical JSON."""
+    return hashlib.sha256(json.dumps(config.as_json(), sort_keys=True).encode()).hexdigest()
+
+
+def _layers(preset: str, file: Path | None, overrides: Sequence[str], faults: list[str]) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    known = sorted(path.stem for path in PRESETS.glob("*.yaml"))
+    if preset in known:
+        yield f"preset {preset}", PRESETS, _read_yaml(PRESETS / f"{preset}.yaml")
+    else:
+        raise ConfigError(
+            f"no preset is named {preset!r}", where="preset", expected=f"one of {', '.join(known)}", hint=_nearest(preset, known)
+        )
+    if file is not None:
+        yield str(file), file.absolute().parent, _read_yaml(file)
+    if overrides:
+        yield "SET", Path.cwd(), _parse_overrides(overrides, faults)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError("the configuration file does not exist", where=str(path), hint="check CONFIG= or --config") from error
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(f"the configuration file cannot be read: {error}", where=str(path), expected="a YAML mapping") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"got a {type(content).__name__}", where=str(path), expected="a YAML mapping at the top level")
+    return content
+
+
+def _parse_overrides(overrides: Sequence[str], faults: list[str]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for text in overrides:
+        key, separator, value = text.partition("=")
+        if not separator or not key.strip(".") or ".." in key:
+            faults.append(f"{text!r}: expected KEY=VALUE with a dotted key, such as training.epochs=1")
+            continue
+        parsed: Any
+        try:
+            parsed = yaml.safe_load(value) if value else None
+        except yaml.YAMLError:
+            parsed = value
+        if isinstance(parsed, str):
+            parsed = _number(parsed)
+        for part in reversed(key.split(".")):
+            parsed = {part: parsed}
+        result = _overlay(result, parsed, short_gates=False)
+    return result
+
+
+def _number(text: str) -> str | float:
+    """YAML 1.1 reads `1e-4` as text; everybody means the number."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _overlay(below: Mapping[str, Any], above: Mapping[str, Any], *, short_gates: bool = True) -> dict[str, Any]:
+    result = dict(below)
+    for key, value in above.items():
+        inherited = result.get(key)
+        if key == "gates" and short_gates and isinstance(value, dict):
+            result[key] = expand_short_form(value, inherited if isinstance(inherited, dict) else {})
+        elif isinstance(value, dict) and isinstance(inherited, dict):
+            result[key] = _overlay(inherited, value, short_gates=False)
+        else:
+            result[key] = value
+    return result
+
+
+def _expand(value: Any, faults: list[str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(entry, faults) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_expand(entry, faults) for entry in value]
+    if isinstance(value, str):
+        expanded, missing = expand_variables(value)
+        faults += [f"{value!r}: the environment variable {name} is not set" for name in missing]
+        return expanded
+    return value
+
+
+def _anchor_paths(layer: dict[str, Any], base: Path) -> None:
+    for *parents, leaf in _PATH_KEYS:
+        section: Any = layer
+        for parent in parents:
+            section = section.get(parent) if isinstance(section, dict) else None
+        if isinstance(section, dict) and isinstance(section.get(leaf), str) and not section[leaf].startswith("${"):
+            section[leaf] = str((base / Path(section[leaf]).expanduser()).resolve())
+
+
+def _describe(fault: Mapping[str, Any]) -> str:
+    location = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        parent, name = list(fault["loc"][:-1]), str(fault["loc"][-1])
+        return f"{location}: unknown key{_suffix(_nearest(name, _keys_at(parent)))}"
+    if fault["type"] == "missing":
+        return f"{location}: required, but not given"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    shown = "" if isinstance(fault["input"], dict | PipelineConfig) else f" (got {fault['input']!r})"
+    return f"{location}: {message}{shown}" if location else message
+
+
+def _keys_at(path: Sequence[Any]) -> list[str]:
+    """Field names of the section at a location of pydantic's error, union tags included."""
+    sections: list[type[BaseModel]] = [PipelineConfig]
+    for part in path:
+        followed = [inner for s in sections if part in s.model_fields for inner in _sections_in(s.model_fields[str(part)].annotation)]
+        sections = followed or sections
+    return sorted({name for section in sections for name in section.model_fields})
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, UnionType, dict, list, tuple) or hasattr(annotation, "__metadata__"):
+        return [section for argument in get_args(annotation) for section in _sections_in(argument)]
+    return []
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"did you mean `{close[0]}`?" if close else ""
+
+
+def _suffix(hint: str) -> str:
+    return f"; {hint}" if hint else ""

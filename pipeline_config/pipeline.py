@@ -1,0 +1,45 @@
+"""The whole configuration of one pipeline run."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline_config.base import Section
+from pipeline_config.data import DataConfig
+from pipeline_config.deployment import DeploymentConfig
+from pipeline_config.evaluation import EvaluationConfig
+from pipeline_config.gates import GateConfig
+from pipeline_config.model import ModelConfig
+from pipeline_config.registry import RegistryConfig
+from pipeline_config.training import TrainingConfig
+
+
+class PipelineConfig(Section):
+    """Everything that decides the outcome of a run. Machine settings (ports, folders, URLs) are not here: see `environment`."""
+
+    environment: Literal["local", "production"] = Field("production", description="`production` refuses approval policy `auto`")
+    data: DataConfig
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    gates: dict[str, GateConfig] = Field(min_length=1)
+    registry: RegistryConfig = RegistryConfig()
+    deployment: DeploymentConfig = DeploymentConfig()
+
+    @model_validator(mode="after")
+    def _production_needs_a_reviewer(self) -> "PipelineConfig":
+        if self.environment == "production" and self.registry.approval == "auto":
+            raise ValueError("registry.approval: `auto` is refused where `environment` is `production`; use `mlflow_review`")
+        return self
+
+    @model_validator(mode="after")
+    def _overfitting_is_always_judged(self) -> "PipelineConfig":
+        if not any(gate.kind == "overfitting" for gate in self.gates.values()):
+            raise ValueError("gates: at least one gate of kind `overfitting` is required; production opens only after that check")
+        if not any(gate.kind == "threshold" for gate in self.gates.values()):
+            raise ValueError("gates: at least one gate of kind `threshold` is required; production opens only after a metric check")
+        return self
+
+    def as_json(self) -> dict[str, Any]:
+        """The configuration as plain JSON values, for logging and digests."""
+        return self.model_dump(mode="json")

@@ -1,0 +1,168 @@
+"""Frozen records that stages hand on: paths, digests and numbers, never frames or models."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Outcome = Literal["pass", "fail", "hold", "not_applicable"]
+Verdict = Literal["pass", "fail", "hold"]
+
+
+class Record(BaseModel):
+    """A frozen value that can be stored as JSON. NaN and infinity are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RunContext(Record):
+    """Which run a stage works for, and where it may write."""
+
+    run_id: str
+    workspace: Path
+    mlflow_run_id: str
+    mlflow_run_url: str
+    prefect_run_url: str | None
+
+
+class RowCounts(Record):
+    """Every row that was read has exactly one fate.
+
+    `read = train + validation + test + quarantined + duplicates + unselected + set_aside`, over both source files.
+    """
+
+    read: int
+    train: int
+    validation: int
+    test: int
+    quarantined: int
+    duplicates: int
+    unselected: int
+    set_aside: int
+
+
+class PreparedData(Record):
+    """Rows fit for training and measuring, in `folder`.
+
+    Files: `train.parquet`, `validation.parquet`, `test.parquet` (see `tasks.rows`), `quarantine.parquet` and `split.parquet`.
+    """
+
+    folder: Path
+    digest: str
+    instruction: str | None
+    labels: tuple[str, ...] | None
+    counts: RowCounts
+
+
+class CurvePoint(Record):
+    """One validation pass during training. Losses are nats per supervised token."""
+
+    step: int
+    epoch: float
+    train_loss: float | None
+    validation_loss: float
+
+
+class TrainedModel(Record):
+    """What training left behind: `folder/artifact` is what a version consists of, with its `manifest.json`."""
+
+    folder: Path
+    artifact_digest: str
+    base_digest: str
+    method: str
+    steps: int
+    shipped_step: int
+    curve: tuple[CurvePoint, ...]
+    stopped_early: bool
+    layout: Literal["packed", "padded"]
+    supervised_tokens: int
+    total_tokens: int
+    tokens_per_second: float | None
+    peak_memory_bytes: int
+
+    @property
+    def artifact(self) -> Path:
+        """The folder that is registered and served."""
+        return self.folder / "artifact"
+
+
+class Figures(Record):
+    """Metrics of one contender on the test rows. Null: without meaning for this task, or not measured.
+
+    `accuracy` and `macro_f1` are shares; `perplexity` is exp of the mean loss in nats over the answers' tokens.
+    """
+
+    accuracy: float | None = None
+    macro_f1: float | None = None
+    perplexity: float | None = None
+
+
+class EvaluationResult(Record):
+    """Answers and figures of all contenders on the same test rows.
+
+    `folder/predictions.parquet` has one row for each test row: `row_id`, `expected`, `base`, `tuned`, and `champion` if there is one.
+    """
+
+    folder: Path
+    rows: int
+    base: Figures
+    tuned: Figures
+    tfidf: Figures
+    champion: Figures | None
+    champion_name: str | None
+    champion_fault: str | None
+    champion_seen_rows: int
+    tuned_train_accuracy: float | None
+    base_constrained: bool
+
+
+class GateResult(Record):
+    """What one gate saw and decided. `interval` is the two-sided 95 % interval that a comparison was read off."""
+
+    name: str
+    kind: str
+    metric: str | None
+    value: float | None
+    threshold: float
+    interval: tuple[float, float] | None
+    rows: int | None
+    outcome: Outcome
+    reason: str
+
+
+class GateReport(Record):
+    """All gates of one trained artifact. Its file's SHA-256 is the evidence that promotion checks."""
+
+    artifact_digest: str
+    data_digest: str
+    config_digest: str
+    gates: tuple[GateResult, ...]
+    verdict: Verdict
+
+
+class GateEvidence(Record):
+    """A stored gate report: where it lies and what its bytes hash to."""
+
+    path: Path
+    digest: str
+    report: GateReport
+
+
+class RegisteredVersion(Record):
+    """A version in the model registry. `adapter_name` is the name that the model server knows it by; never reused."""
+
+    model_name: str
+    version: int
+    adapter_name: str
+    artifact_digest: str
+    gate_report_digest: str
+    url: str
+
+
+class StageRecord(Record):
+    """How a stage went in this run."""
+
+    name: str
+    status: Literal["completed", "reused", "skipped", "failed"]
+    seconds: float
+    reused: bool

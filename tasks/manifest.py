@@ -1,0 +1,69 @@
+"""The manifest of a version: which base, which method, which files. Its digest is the identity of what is approved and served."""
+
+from pathlib import Path
+from typing import Literal
+
+from pipeline_config.errors import ModelError
+from tasks.artifacts import Record
+from tasks.files import file_digests, read_json, sha256_json, write_json
+
+MANIFEST = "manifest.json"
+TRAIN_ROWS = "train_rows.parquet"
+"""Digest and split side of every training and validation row; kept in each version, so that a later comparison can leave them out."""
+
+
+class BaseIdentity(Record):
+    """The base model that an adapter belongs to, in the precision that it was trained and measured with."""
+
+    name_or_path: str
+    revision: str | None
+    digest: str
+    dtype: Literal["bfloat16", "float32"]
+
+
+class Manifest(Record):
+    """What a version consists of. `files` has the SHA-256 of every other file of the folder."""
+
+    format: Literal[1] = 1
+    method: str
+    base: BaseIdentity
+    instruction: str | None
+    labels: tuple[str, ...] | None
+    max_new_tokens: int
+    data_digest: str
+    code_revision: str | None
+    files: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest's canonical JSON, and through `files` of every byte of the version."""
+        return sha256_json(self.model_dump(mode="json"))
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> str:
+    """Completes a version's folder; returns the artifact digest."""
+    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    return manifest.digest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads a version's manifest and holds every file of the folder against it.
+
+    Raises:
+        ModelError: a file is missing, was changed or does not belong there.
+    """
+    if not (folder / MANIFEST).is_file():
+        raise ModelError(
+            "the version has no manifest", where=str(folder), expected=MANIFEST, hint="only folders written by tunegate can be used"
+        )
+    manifest = Manifest.model_validate(read_json(folder / MANIFEST))
+    found = file_digests(folder, leave_out=[MANIFEST])
+    if found != manifest.files:
+        wrong = sorted({name for name, _ in set(found.items()) ^ set(manifest.files.items())})
+        raise ModelError(
+            f"{len(wrong)} file(s) do not match the manifest: {', '.join(wrong[:5])}",
+            where=str(folder),
+            expected="the bytes that were trained and judged",
+            hint="fetch the version again, or go back to the last good one",
+        )
+    return manifest
