@@ -42,5 +42,7 @@ class DataConfig(Section):
     source: SourceConfig
     split: SplitConfig = SplitConfig()
     max_bad_fraction: float = Field(0.1, ge=0, lt=1, description="stop when a larger share of rows is quarantined")
-    max_train_rows: int | None = Field(None, ge=1, description="keep at most this many training rows, balanced over labels")
+    max_train_rows: int | None = Field(
+        None, ge=1, description="keep at most this many training rows, balanced over labels, and validation rows in proportion"
+    )
     max_test_rows: int | None = Field(None, ge=1, description="keep at most this many test rows, balanced over labels")

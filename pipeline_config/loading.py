@@ -54,7 +54,12 @@ def load_config(preset: str = "demo", file: Path | None = None, overrides: Seque
 
 def config_digest(config: PipelineConfig) -> str:
     """SHA-256 of the configuration's canonical JSON."""
-    return hashlib.sha256(json.dumps(config.as_json(), sort_keys=True).encode()).hexdigest()
+    return stored_config_digest(config.as_json())
+
+
+def stored_config_digest(values: Mapping[str, Any]) -> str:
+    """:func:`config_digest` of a configuration that was stored as JSON, whatever version of tunegate wrote it."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _layers(preset: str, file: Path | None, overrides: Sequence[str], faults: list[str]) -> Iterator[tuple[str, Path, dict[str, Any]]]:
@@ -148,7 +153,7 @@ def _anchor_paths(layer: dict[str, Any], base: Path) -> None:
 
 
 def _describe(fault: Mapping[str, Any]) -> str:
-    location = ".".join(str(part) for part in fault["loc"])
+    location = ".".join(str(part) for part in _without_tag(fault["loc"]))
     if fault["type"] == "extra_forbidden":
         parent, name = list(fault["loc"][:-1]), str(fault["loc"][-1])
         return f"{location}: unknown key{_suffix(_nearest(name, _keys_at(parent)))}"
@@ -157,6 +162,11 @@ def _describe(fault: Mapping[str, Any]) -> str:
     message = str(fault["msg"]).removeprefix("Value error, ")
     shown = "" if isinstance(fault["input"], dict | PipelineConfig) else f" (got {fault['input']!r})"
     return f"{location}: {message}{shown}" if location else message
+
+
+def _without_tag(path: Sequence[Any]) -> list[Any]:
+    """Pydantic puts a gate's kind between its name and its field; nobody writes it there."""
+    return [*path[:2], *path[3:]] if path and path[0] == "gates" and len(path) > 2 else list(path)
 
 
 def _keys_at(path: Sequence[Any]) -> list[str]:

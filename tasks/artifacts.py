@@ -166,3 +166,21 @@ class StageRecord(Record):
     status: Literal["completed", "reused", "skipped", "failed"]
     seconds: float
     reused: bool
+
+
+class Rival(Record):
+    """The champion that a new artifact has to stand up to. `fault` says why it cannot be asked."""
+
+    adapter_name: str
+    artifact_digest: str
+    folder: Path | None
+    fault: str | None
+
+
+class PromotionOutcome(Record):
+    """How the promotion run ended: `Promoted`, `AwaitingApproval`, `Refused`, or any state name of Prefect's."""
+
+    state: str
+    message: str | None
+    url: str | None
+    seconds: float

@@ -19,7 +19,8 @@ class Message(TypedDict):
 class Row(TypedDict):
     """A chat that ends with the assistant's answer.
 
-    `row_id` is stable for a place in a source; `digest` is the SHA-256 of the messages; rows of one `group` never stand on two sides of a split.
+    `row_id` stays the same when other rows come or go; `digest` is the SHA-256 of the messages; rows of one `group` never
+    stand on two sides of a split.
     """
 
     row_id: str

@@ -1,0 +1,45 @@
+"""The main job: prepare, train, evaluate, judge, register; promotion is started only when every gate passes."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from prefect import flow
+from prefect.runtime import flow_run
+from prefect.states import State
+from pydantic import Field
+
+from flows.preparation import preparation
+from flows.starting import start_promotion
+from pipeline_config.environment import read_machine
+from pipeline_config.loading import PresetName, load_config
+from tasks.evaluate.task import evaluate_model, judge
+from tasks.registry.task import find_rival, register
+from tasks.report.opening import open_run, tracked_until_closed
+from tasks.report.task import RunReport
+from tasks.train.task import train
+
+Preset = Annotated[PresetName, Field(title="Preset", description="Starting point: data, model, training and gates")]
+ConfigFile = Annotated[str | None, Field(title="Configuration file", description="YAML on the worker's machine; differences from the preset only")]
+Overrides = Annotated[list[str], Field(title="Overrides", description="KEY=VALUE, such as training.epochs=1 or gates.min_accuracy=0.8")]
+
+
+@flow(name="finetune", persist_result=False)
+def finetune(preset: Preset = "demo", config_file: ConfigFile = None, overrides: Overrides = []) -> State:  # noqa: B006
+    """Fine-tunes a model and, if all gates pass, asks for its promotion.
+
+    A failing gate is an outcome, not a crash: the run completes under a name that says so.
+    """
+    machine = read_machine()
+    config = load_config(preset, Path(config_file) if config_file else None, overrides)
+    context = open_run(config, machine, str(flow_run.get_id()), datetime.now(UTC))
+    with RunReport(config, context, machine) as report, tracked_until_closed(context, machine):
+        prepared = report.add(preparation(config, context))
+        trained = report.add(train(config, context, prepared))
+        rival = find_rival(config, context, trained)
+        evaluated = report.add(evaluate_model(config, context, prepared, trained, rival))
+        judged = report.add(judge(config, context, prepared, trained, evaluated))
+        registered = report.add(register(config, context, trained, evaluated, judged))
+        if judged.value.report.verdict == "pass":
+            report.promoted(start_promotion(registered.value, machine))
+    return report.final_state()

@@ -1,0 +1,95 @@
+"""Rows that are not used, each with a code and a reason. Reasons never hold a value of the row: it may be confidential."""
+
+from pathlib import Path
+
+import polars as pl
+
+from pipeline_config.errors import DataError
+
+CODES = ("NOT_TEXT", "CONTROL_CHARACTERS", "EMPTY_OUTPUT", "EMPTY_INPUT", "TOO_LONG", "LEAK_EXACT", "LEAK_GROUP")
+"""In the order of precedence: a row with several faults has the code of the first, and the reasons of all."""
+
+FAULTS = pl.Schema({"row_id": pl.String(), "code": pl.String(), "reason": pl.String()})
+QUARANTINE = pl.Schema({"row_id": pl.String(), "file": pl.String(), "line": pl.Int64(), "code": pl.String(), "reason": pl.String()})
+"""Columns of `quarantine.parquet`; `file` and `line` are the row's place in its source."""
+
+_FILE = "quarantine.parquet"
+
+
+def quarantine_path(folder: Path) -> Path:
+    """Where a preparation's quarantined rows are."""
+    return folder / _FILE
+
+
+def count_by_code(folder: Path) -> dict[str, int]:
+    """Number of quarantined rows for each code that occurs, most frequent first."""
+    return _count(pl.read_parquet(quarantine_path(folder)))
+
+
+def faults_of(faults: list[tuple[str, str, str]]) -> pl.DataFrame:
+    """A table of faults from (row id, code, reason)."""
+    return pl.DataFrame(faults, schema=FAULTS, orient="row")
+
+
+class Quarantine:
+    """Collects the rows that are taken out, and stops the run when they are too many.
+
+    Args:
+        folder: `quarantine.parquet` is written here.
+        rows: how many rows are considered.
+        limit: largest share of them that may be taken out.
+    """
+
+    def __init__(self, folder: Path, *, rows: int, limit: float) -> None:
+        self._folder, self._rows, self._limit = folder, rows, limit
+        self._taken = pl.DataFrame(schema=QUARANTINE)
+
+    def __len__(self) -> int:
+        return self._taken.height
+
+    def take(self, table: pl.DataFrame, faults: pl.DataFrame) -> pl.DataFrame:
+        """Takes the rows with faults out.
+
+        Args:
+            table: rows with `row_id`, `file` and `line`.
+            faults: columns of :data:`FAULTS`; a row may have several.
+
+        Returns:
+            The rows without a fault, in the same order.
+        """
+        ranked = faults.with_columns(
+            rank=pl.col("code").replace_strict({code: rank for rank, code in enumerate(CODES)}, return_dtype=pl.Int64)
+        )
+        first = pl.col("code").sort_by("rank", "reason").first()
+        reasons = pl.col("reason").sort_by("rank", "reason").str.join("; ")
+        whole = ranked.group_by("row_id").agg(code=first, reason=reasons)
+        taken = table.join(whole, on="row_id", how="inner", maintain_order="left").select(*QUARANTINE)
+        self._taken = pl.concat([self._taken, taken])
+        return table.join(whole, on="row_id", how="anti", maintain_order="left")
+
+    def close(self) -> None:
+        """Writes the file, and judges what is in it.
+
+        Raises:
+            DataError: more than the permitted share was taken out, or every row.
+        """
+        path = quarantine_path(self._folder)
+        self._taken.write_parquet(path)
+        share = len(self) / self._rows
+        if share <= self._limit:
+            return
+        by_code = ", ".join(f"{code} {count}" for code, count in _count(self._taken).items())
+        first = self._taken.row(0, named=True)
+        left = "no rows left after validation: " if len(self) == self._rows else ""
+        raise DataError(
+            f"{left}{len(self)} of {self._rows} rows were quarantined ({by_code}); the first is {first['file']}, line {first['line']}: "
+            f"{first['reason']}",
+            where=str(path),
+            expected=f"at most {self._limit:.1%} of the rows (data.max_bad_fraction)",
+            hint="each row's code and reason are in that file; repair the source, or raise the limit if they may be left out",
+        )
+
+
+def _count(quarantined: pl.DataFrame) -> dict[str, int]:
+    counted = quarantined.group_by("code").len().sort(["len", "code"], descending=[True, False])
+    return dict(counted.iter_rows())

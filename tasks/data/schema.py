@@ -1,0 +1,82 @@
+"""The pandera schema of the canonical table, and the faults it finds. The only file that knows pandera."""
+
+from collections.abc import Callable
+
+import pandera.polars as pa
+import polars as pl
+from pandera.config import ValidationDepth, config_context
+from pandera.errors import SchemaErrors
+
+from pipeline_config.errors import DataError
+from tasks.data.quarantine import faults_of
+
+_CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}]"
+"""C0 without tab and line ends, DEL, and C1."""
+_REASONS = {
+    "NOT_TEXT": "a field is not text",
+    "CONTROL_CHARACTERS": "{column} holds a control character",
+    "EMPTY_OUTPUT": "output is empty",
+    "EMPTY_INPUT": "there is nothing to work on: input is empty",
+}
+
+
+def find_faults(table: pl.DataFrame) -> pl.DataFrame:
+    """Checks each row of the canonical table.
+
+    A row without an input is fit if it has an instruction of its own; an instruction that the whole table shares asks nothing alone.
+
+    Returns:
+        Row id, code and reason of each fault (`tasks.data.quarantine.FAULTS`).
+
+    Raises:
+        DataError: the table itself is not canonical.
+    """
+    schema = _schema(input_required=table["instruction"].drop_nulls().n_unique() <= 1)
+    try:
+        # Whatever the environment says about pandera, and on an eager frame: a lazy one would pass unread.
+        with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
+            schema.validate(table, lazy=True)
+    except SchemaErrors as error:
+        return _faults(table, error.failure_cases)
+    return faults_of([])
+
+
+def _schema(*, input_required: bool) -> pa.DataFrameSchema:
+    silent = pl.col("input").is_null() if input_required else pl.col("input").is_null() & pl.col("instruction").is_null()
+    # pandera hands null to a check as "passed" unless told otherwise.
+    checks = {
+        "instruction": [_check("CONTROL_CHARACTERS", _clean)],
+        "input": [_check("CONTROL_CHARACTERS", _clean)],
+        "output": [_check("CONTROL_CHARACTERS", _clean), _check("EMPTY_OUTPUT", lambda column: pl.col(column).is_not_null())],
+        "not_text": [_check("NOT_TEXT", lambda column: pl.col(column).is_null())],
+    }
+    texts = {name: pa.Column(pl.String, nullable=True, checks=own) for name, own in checks.items()}
+    return pa.DataFrameSchema(
+        {
+            "row_id": pa.Column(pl.String, unique=True),
+            "file": pa.Column(pl.String),
+            "line": pa.Column(pl.Int64, pa.Check.ge(1)),
+            **texts,
+        },
+        checks=pa.Check(lambda data: data.lazyframe.select(~silent), name="EMPTY_INPUT", ignore_na=False),
+    )
+
+
+def _check(code: str, holds: Callable[[str], pl.Expr]) -> pa.Check:
+    return pa.Check(lambda data: data.lazyframe.select(holds(data.key)), name=code, ignore_na=False)
+
+
+def _clean(column: str) -> pl.Expr:
+    return ~pl.col(column).fill_null("").str.contains(_CONTROL)
+
+
+def _faults(table: pl.DataFrame, cases: pl.DataFrame) -> pl.DataFrame:
+    """pandera's failure cases hold raw values; only their place and check are read."""
+    ids, not_text = table["row_id"], table["not_text"]
+    faults: set[tuple[str, str, str]] = set()
+    for column, check, index in cases.select("column", "check", "index").iter_rows():
+        if index is None or check not in _REASONS:
+            raise DataError(f"the table is not canonical: {check} of {column or 'the table'} fails", expected="what `read_table` returns")
+        reason = _REASONS[check].format(column=column) if check != "NOT_TEXT" else not_text[index]
+        faults.add((ids[index], check, reason))
+    return faults_of(sorted(faults))

@@ -1,0 +1,253 @@
+"""The production ledger: an append-only, hash-chained record of which version of each model is live, since when, by whom and why.
+
+Its head is the desired state: the model server reads it on every request. MLflow's aliases only mirror it.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline_config.errors import LedgerError
+from tasks.artifacts import Record
+from tasks.files import sha256_json
+
+GENESIS = "0" * 64
+"""Previous hash of the first entry."""
+
+UNDO = "undo"
+"""Policy of an entry that takes the one before it of the same model back."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    seq INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    model_name TEXT NOT NULL,
+    version INTEGER,
+    adapter_name TEXT,
+    artifact_digest TEXT,
+    gate_report_digest TEXT,
+    actor TEXT NOT NULL,
+    policy TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    previous_hash TEXT NOT NULL,
+    hash TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS entries_by_model ON entries (model_name, seq);
+CREATE TRIGGER IF NOT EXISTS entries_never_change BEFORE UPDATE ON entries
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS entries_never_go BEFORE DELETE ON entries
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER IF NOT EXISTS entries_only_follow BEFORE INSERT ON entries
+    WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM entries)
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+
+
+class Entry(Record):
+    """One decision. `version` is what is live from then on; with null, nothing of this model is, and the three fields after it are null.
+
+    `at` is UTC in ISO 8601. `hash` is the SHA-256 of the canonical JSON of all other fields, `previous_hash` that of the entry before.
+    """
+
+    seq: int
+    at: str
+    model_name: str
+    version: int | None
+    adapter_name: str | None
+    artifact_digest: str | None
+    gate_report_digest: str | None
+    actor: str
+    policy: str
+    reason: str
+    previous_hash: str
+    hash: str
+
+
+class Ledger:
+    """The ledger in one SQLite file. Any number of threads and processes may use it at once.
+
+    Args:
+        path: the file; made if there is none.
+        clock: the present time, with a time zone.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.path = path
+        self._clock = clock
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._open("rwc") as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(_SCHEMA)
+
+    def append(
+        self,
+        *,
+        model_name: str,
+        version: int | None,
+        adapter_name: str | None,
+        artifact_digest: str | None,
+        gate_report_digest: str | None,
+        actor: str,
+        policy: str,
+        reason: str,
+        expected_head: int,
+    ) -> Entry:
+        """Adds an entry after the one that the caller has seen.
+
+        Args:
+            expected_head: `seq` of the last entry that the caller knows of; 0 for an empty ledger.
+
+        Raises:
+            LedgerError: somebody else has written since, or the last entry was tampered with.
+        """
+        with self._open("rw") as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            last = _last(connection, "SELECT * FROM entries ORDER BY seq DESC LIMIT 1", ())
+            seen = last.seq if last else 0
+            if seen != expected_head:
+                raise LedgerError(
+                    f"the ledger has moved on to entry {seen}",
+                    where=str(self.path),
+                    expected=f"entry {expected_head} to be the last one",
+                    hint="somebody else has promoted meanwhile; look at what is live and start again",
+                )
+            content = {
+                "seq": seen + 1,
+                "at": self._clock().astimezone(UTC).isoformat(),
+                "model_name": model_name,
+                "version": version,
+                "adapter_name": adapter_name,
+                "artifact_digest": artifact_digest,
+                "gate_report_digest": gate_report_digest,
+                "actor": actor,
+                "policy": policy,
+                "reason": reason,
+                "previous_hash": last.hash if last else GENESIS,
+            }
+            entry = Entry.model_validate({**content, "hash": sha256_json(content)})
+            marks = ", ".join(f":{name}" for name in Entry.model_fields)
+            connection.execute(f"INSERT INTO entries ({', '.join(Entry.model_fields)}) VALUES ({marks})", entry.model_dump())
+            connection.execute("COMMIT")
+        return entry
+
+    def head(self) -> Entry | None:
+        """The last entry over all models; null if there is none.
+
+        Raises:
+            LedgerError: the entry does not match its own hash.
+        """
+        with self._open("rw") as connection:
+            return _last(connection, "SELECT * FROM entries ORDER BY seq DESC LIMIT 1", ())
+
+    def live(self, model_name: str) -> Entry | None:
+        """The last entry of a model; null if there is none. Nothing is live if its `version` is null.
+
+        Raises:
+            LedgerError: the entry does not match its own hash.
+        """
+        with self._open("rw") as connection:
+            return _last(connection, "SELECT * FROM entries WHERE model_name = ? ORDER BY seq DESC LIMIT 1", (model_name,))
+
+    def models(self) -> tuple[str, ...]:
+        """Names of all models that the ledger knows, in alphabetical order."""
+        with self._open("rw") as connection:
+            return tuple(row["model_name"] for row in connection.execute("SELECT DISTINCT model_name FROM entries ORDER BY model_name"))
+
+    def entries(self) -> list[Entry]:
+        """All entries, oldest first, each held against its own hash.
+
+        Raises:
+            LedgerError: an entry was tampered with.
+        """
+        with self._open("rw") as connection:
+            return [_read(row) for row in connection.execute("SELECT * FROM entries ORDER BY seq")]
+
+    def verify(self) -> int:
+        """Recomputes the whole chain.
+
+        Returns:
+            How many entries were checked.
+
+        Raises:
+            LedgerError: names the first entry that was changed, removed or put in.
+        """
+        previous, count = GENESIS, 0
+        with self._open("rw") as connection:
+            for row in connection.execute("SELECT * FROM entries ORDER BY seq"):
+                count += 1
+                if row["seq"] != count:
+                    raise _broken(count, f"its place is taken by entry {row['seq']}")
+                entry = _read(row)
+                if entry.previous_hash != previous:
+                    raise _broken(count, "it does not follow the entry before it")
+                previous = entry.hash
+        return count
+
+    @contextmanager
+    def _open(self, mode: str) -> Iterator[sqlite3.Connection]:
+        """A connection of its own for each call, so that threads share nothing. Uncommitted changes are dropped on close."""
+        try:
+            connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30, isolation_level=None)
+            connection.row_factory = sqlite3.Row
+            connection.text_factory = _text
+            try:
+                yield connection
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise LedgerError(
+                f"the ledger cannot be used: {error}",
+                where=str(self.path),
+                expected="a readable and writable SQLite file made by tunegate",
+                hint="restore it from a backup; without it nothing can be served",
+            ) from error
+
+
+def standing(entries: Sequence[Entry], model_name: str) -> list[Entry]:
+    """The decisions on a model that still stand, oldest first: an undo takes itself and the decision before it away.
+
+    The last of them says what is live, the one before it what was live until then.
+    """
+    result: list[Entry] = []
+    for entry in entries:
+        if entry.model_name != model_name:
+            continue
+        if entry.policy == UNDO:
+            del result[-1:]
+        else:
+            result.append(entry)
+    return result
+
+
+def _last(connection: sqlite3.Connection, query: str, values: tuple[str, ...]) -> Entry | None:
+    row = connection.execute(query, values).fetchone()
+    return _read(row) if row else None
+
+
+def _read(row: sqlite3.Row) -> Entry:
+    content: dict[str, Any] = dict(row)
+    try:
+        entry = Entry.model_validate(content, strict=True)
+        true_hash = sha256_json(entry.model_dump(exclude={"hash"}))
+    except ValueError as error:
+        raise _broken(row["seq"], "it holds values that were never written") from error
+    if entry.hash != true_hash:
+        raise _broken(entry.seq, "it does not match its hash")
+    return entry
+
+
+def _broken(seq: int, fault: str) -> LedgerError:
+    return LedgerError(
+        f"entry {seq} of the ledger is broken: {fault}",
+        where=f"ledger entry {seq}",
+        expected="the entry as it was written",
+        hint="restore the ledger from a backup; nothing that it says can be trusted",
+    )
+
+
+def _text(content: bytes) -> str:
+    """Bytes that are not UTF-8 become characters that no hash accepts, so that a damaged entry is reported like any other."""
+    return content.decode("utf-8", "surrogateescape")

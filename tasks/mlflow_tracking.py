@@ -1,0 +1,80 @@
+"""The tracking port on an MLflow server."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pipeline_config.errors import RegistryError
+from tasks.tracking import TrackedRun
+
+T = TypeVar("T")
+_LONGEST_PARAM = 6000
+"""MLflow refuses parameter values above 6,000 characters."""
+
+
+class MlflowTracker:
+    """`tasks.tracking.Tracker` over HTTP. Keeps no global state: two runs in one process do not meet."""
+
+    def __init__(self, url: str) -> None:
+        from mlflow import MlflowClient
+
+        self._url = url.rstrip("/")
+        self._client: Any = MlflowClient(tracking_uri=url, registry_uri=url)
+
+    def open_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> TrackedRun:
+        """See :class:`tasks.tracking.Tracker`."""
+        experiment_id = self._experiment(experiment)
+        run = self._ask(lambda: self._client.create_run(experiment_id, run_name=name, tags=dict(tags)))
+        return TrackedRun(run_id=run.info.run_id, url=f"{self._url}/#/experiments/{experiment_id}/runs/{run.info.run_id}")
+
+    def log_params(self, run_id: str, params: Mapping[str, object]) -> None:
+        """See :class:`tasks.tracking.Tracker`."""
+        from mlflow.entities import Param
+
+        entries = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
+        self._ask(lambda: self._client.log_batch(run_id, params=entries))
+
+    def log_metrics(self, run_id: str, points: Mapping[str, float], step: int) -> None:
+        """See :class:`tasks.tracking.Tracker`."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        entries = [Metric(key, value, now, step) for key, value in points.items()]
+        self._ask(lambda: self._client.log_batch(run_id, metrics=entries))
+
+    def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
+        """See :class:`tasks.tracking.Tracker`."""
+        self._ask(lambda: self._client.log_artifact(run_id, str(path), folder or None))
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        """See :class:`tasks.tracking.Tracker`."""
+        from mlflow.entities import RunTag
+
+        self._ask(lambda: self._client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()]))
+
+    def close_run(self, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        """See :class:`tasks.tracking.Tracker`."""
+        self._ask(lambda: self._client.set_terminated(run_id, status))
+
+    def _experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._ask(lambda: self._client.get_experiment_by_name(name))
+        if found is not None:
+            return str(found.experiment_id)
+        try:
+            return str(self._client.create_experiment(name))
+        except MlflowException:
+            # Somebody else was faster.
+            return str(self._ask(lambda: self._client.get_experiment_by_name(name)).experiment_id)
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return call()
+        except (MlflowException, OSError) as error:
+            raise RegistryError(
+                f"MLflow did not do what it was asked to: {error}", where=self._url, hint="`tunegate status` says whether it is up"
+            ) from error

@@ -1,0 +1,95 @@
+"""Port: the model registry, as far as this pipeline needs one. What it holds is evidence; what is live is said by the ledger alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Protocol
+
+Alias = Literal["champion", "previous", "challenger"]
+
+MODEL_FOLDER = "model"
+"""Folder of a version with the artifact, as training left it."""
+
+EVIDENCE_FOLDER = "evidence"
+"""Folder of a version with what it was judged by."""
+
+GATE_REPORT, CONFIG, PREDICTIONS, PARITY = "gate_report.json", "config.json", "predictions.parquet", "parity.jsonl"
+"""Files of the evidence folder."""
+
+VERDICT_TAG = "tunegate.verdict"
+ARTIFACT_TAG = "tunegate.artifact_digest"
+GATE_REPORT_TAG = "tunegate.gate_report_digest"
+RUN_TAG = "tunegate.run_id"
+
+STATUS_TAG, STATUS_REASON_TAG = "approval_status", "approval_reason"
+"""Tags that a reviewer sets."""
+
+
+def adapter_name(model_name: str, version: int) -> str:
+    """The name that the model server knows a version by. Versions are never numbered twice, so neither are names."""
+    return f"{model_name}-v{version}"
+
+
+class Registry(Protocol):
+    """Versions of models with their files, tags and aliases. Every method raises RegistryError when the registry does not answer."""
+
+    def register(
+        self,
+        model_name: str,
+        mlflow_run_id: str,
+        artifact: Path,
+        evidence: Mapping[str, Path],
+        tags: Mapping[str, str],
+        description: str,
+    ) -> int:
+        """Stores files under a run and makes them a new version, complete with its tags from its first moment.
+
+        Args:
+            artifact: folder that becomes :data:`MODEL_FOLDER`, file by file.
+            evidence: files of :data:`EVIDENCE_FOLDER`, by the name that they get there.
+            description: Markdown for the version's page.
+        """
+        ...
+
+    def find(self, model_name: str, artifact_digest: str, gate_report_digest: str) -> int | None:
+        """The newest version with these digests; null if there is none."""
+        ...
+
+    def tags(self, model_name: str, version: int) -> dict[str, str] | None:
+        """All tags of a version; null if there is no such version."""
+        ...
+
+    def set_tag(self, model_name: str, version: int, key: str, value: str) -> None:
+        """Sets a tag of a version.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        ...
+
+    def download(self, model_name: str, version: int, folder: Path) -> None:
+        """Writes both folders of a version below an existing folder.
+
+        Raises:
+            RegistryError: there is no such version, or one of its folders is missing.
+        """
+        ...
+
+    def aliases(self, model_name: str) -> dict[str, int]:
+        """Which version each alias of a model names; empty for an unknown model."""
+        ...
+
+    def set_alias(self, model_name: str, alias: Alias, version: int) -> None:
+        """Makes an alias name a version, whatever it named before.
+
+        Raises:
+            RegistryError: there is no such version.
+        """
+        ...
+
+    def delete_alias(self, model_name: str, alias: Alias) -> None:
+        """Removes an alias; nothing happens if there is none."""
+        ...
+
+    def url(self, model_name: str, version: int) -> str:
+        """The version's page."""
+        ...

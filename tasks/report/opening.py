@@ -1,0 +1,56 @@
+"""Opens and closes a run in the tracking server and in the workspace."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from pipeline_config.environment import Machine
+from pipeline_config.errors import RegistryError
+from pipeline_config.loading import config_digest
+from pipeline_config.pipeline import PipelineConfig
+from tasks.artifacts import RunContext
+from tasks.files import run_folder, write_json
+from tasks.mlflow_tracking import MlflowTracker
+
+
+def run_id_of(flow_run_id: str, started: datetime) -> str:
+    """Sorts by time, and ends with the head of the flow run's id, by which it is found."""
+    return f"{started:%Y%m%d-%H%M%S}-{flow_run_id[:8]}"
+
+
+def open_run(config: PipelineConfig, machine: Machine, flow_run_id: str, started: datetime) -> RunContext:
+    """Makes the run's folder, keeps the configuration in it, and begins a run in the tracking server."""
+    run_id = run_id_of(flow_run_id, started)
+    page = f"{machine.prefect_ui_url}/runs/flow-run/{flow_run_id}"
+    write_json(run_folder(machine.workspace, run_id) / "config.json", config.as_json())
+    tracker = MlflowTracker(machine.mlflow_url)
+    tags = {"tunegate.run_id": run_id, "tunegate.config_digest": config_digest(config), "tunegate.prefect_run": page}
+    tracked = tracker.open_run(config.registry.experiment, run_id, tags)
+    tracker.log_params(tracked.run_id, dict(_flat(config.as_json())))
+    return RunContext(
+        run_id=run_id, workspace=machine.workspace, mlflow_run_id=tracked.run_id, mlflow_run_url=tracked.url, prefect_run_url=page
+    )
+
+
+@contextmanager
+def tracked_until_closed(context: RunContext, machine: Machine) -> Iterator[None]:
+    """Closes the tracking run however the block ends, with a status that says how."""
+    tracker = MlflowTracker(machine.mlflow_url)
+    try:
+        yield
+    except BaseException as error:
+        try:
+            tracker.close_run(context.mlflow_run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+        except RegistryError as second:
+            error.add_note(f"and the tracking run could not be closed: {second}")
+        raise
+    tracker.close_run(context.mlflow_run_id, "FINISHED")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

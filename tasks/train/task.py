@@ -1,0 +1,108 @@
+"""The training stage as a Prefect task."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect import task
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+from rich.console import Console
+
+from pipeline_config.environment import read_machine
+from pipeline_config.pipeline import PipelineConfig
+from tasks.artifacts import PreparedData, Record, RunContext, TrainedModel
+from tasks.files import stage_store
+from tasks.mlflow_tracking import MlflowTracker
+from tasks.models import identify_base
+from tasks.revision import code_revision
+from tasks.stages import StageResult, run_stage
+from tasks.tracking import MetricsBuffer
+from tasks.train.events import Step, TrainingRequest, Validated
+from tasks.train.progress import Display, LiveBar, PlainLines
+from tasks.train.train import train as run_training
+
+_SECONDS_BETWEEN_UPDATES = 5.0
+
+
+@task(name="train", persist_result=False, cache_policy=NO_CACHE)
+def train(config: PipelineConfig, context: RunContext, prepared: StageResult[PreparedData]) -> StageResult[TrainedModel]:
+    """Trains, or reuses what the same rows, base, settings and code produced before."""
+    data = prepared.value
+    inputs = {
+        "data": data.digest,
+        "base": identify_base(config.model, context.workspace).model_dump(mode="json"),
+        "training": config.training.model_dump(mode="json"),
+        "max_new_tokens": config.evaluation.max_new_tokens,
+    }
+    return run_stage(stage_store(context.workspace), "train", inputs, TrainedModel, lambda folder: _build(config, context, data, folder))
+
+
+def _build(config: PipelineConfig, context: RunContext, data: PreparedData, folder: Path) -> TrainedModel:
+    machine = read_machine()
+    request = TrainingRequest(
+        workspace=context.workspace, folder=folder, data_folder=data.folder, data_digest=data.digest, instruction=data.instruction,
+        labels=data.labels, max_new_tokens=config.evaluation.max_new_tokens, code_revision=code_revision(), model=config.model,
+        training=config.training,
+    )  # fmt: skip
+    with _watched(MetricsBuffer(MlflowTracker(machine.mlflow_url), context.mlflow_run_id, time.monotonic)) as on_event:
+        trained = run_training(request, machine.child_environment(), on_event)
+    _curve_artifact(trained)
+    return trained
+
+
+@contextmanager
+def _watched(metrics: MetricsBuffer) -> Iterator[Callable[[Record], None]]:
+    console = Console(stderr=True)
+    display: Display = LiveBar(console) if console.is_terminal else PlainLines(get_run_logger().info, time.monotonic)
+    progress = _ProgressArtifact()
+
+    def on_event(event: Record) -> None:
+        display.show(event)
+        if isinstance(event, Step):
+            metrics.add(event.step, _curves(event))
+            progress.update(event.step / event.steps)
+        elif isinstance(event, Validated):
+            metrics.add(event.point.step, {"eval_loss": event.point.validation_loss})
+
+    try:
+        yield on_event
+    finally:
+        display.close()
+    metrics.close()
+    progress.finish()
+
+
+def _curves(event: Step) -> dict[str, float]:
+    curves = {"loss": event.loss, "learning_rate": event.learning_rate, "tokens_per_second": event.tokens_per_second}
+    curves |= {"memory_bytes": float(event.memory_bytes)}
+    return curves if event.grad_norm is None else curves | {"grad_norm": event.grad_norm}
+
+
+class _ProgressArtifact:
+    """Training's bar on the run's page, moved every few seconds."""
+
+    def __init__(self) -> None:
+        self._id: UUID = create_progress_artifact(progress=0.0, key="training-progress", description="Training")  # type: ignore[assignment]
+        self._next = 0.0
+
+    def update(self, share: float) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _SECONDS_BETWEEN_UPDATES
+            update_progress_artifact(self._id, progress=round(100 * min(share, 1.0), 1))
+
+    def finish(self) -> None:
+        update_progress_artifact(self._id, progress=100.0)
+
+
+def _curve_artifact(trained: TrainedModel) -> None:
+    rows: list[dict[str, Any]] = [
+        {"step": p.step, "epoch": round(p.epoch, 2), "training loss": p.train_loss, "validation loss": p.validation_loss,
+         "shipped": "yes" if p.step == trained.shipped_step else ""}
+        for p in trained.curve
+    ]  # fmt: skip
+    create_table_artifact(table=rows, key="training-curve", description="Losses in nats a supervised token")

@@ -1,0 +1,204 @@
+"""The training child as a real process on a tiny model: it learns, ends when asked, comes back after kill -9, and hides nothing."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipeline_config.errors import TrainingError
+from pipeline_config.model import ModelConfig
+from pipeline_config.training import TrainingConfig
+from tasks.artifacts import Record, TrainedModel
+from tasks.manifest import read_manifest
+from tasks.rows import Row, messages_digest, to_messages, write_rows
+from tasks.train.events import Finished, Interrupted, Note, Started, Step, TrainingRequest, Validated
+from tasks.train.train import train
+from tests.builders import tiny_base
+
+LABELS = ("network", "hardware", "access", "billing")
+
+
+def rows(count: int, start: int = 0) -> list[Row]:
+    made: list[Row] = []
+    for index in range(start, start + count):
+        label = LABELS[index % len(LABELS)]
+        messages = to_messages("Route this ticket.", f"{label} trouble number {index}", label)
+        made.append({"row_id": f"r{index}", "digest": messages_digest(messages), "group": f"g{index}", "messages": messages})
+    return made
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[ModelConfig, Path]:
+    root = tmp_path_factory.mktemp("training")
+    config = tiny_base(root / "base")
+    (root / "data").mkdir()
+    write_rows(root / "data" / "train.parquet", rows(32))
+    write_rows(root / "data" / "validation.parquet", rows(8, 100))
+    return config, root
+
+
+def request(tiny: tuple[ModelConfig, Path], folder: Path, **training: object) -> TrainingRequest:
+    config, root = tiny
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = {"epochs": 2, "learning_rate": 1e-2, "lora": {"lora_dropout": 0.0}, **training}
+    return TrainingRequest(
+        workspace=root, folder=folder, data_folder=root / "data", data_digest="d", instruction="Route this ticket.", labels=LABELS,
+        max_new_tokens=8, code_revision=None, model=config, training=TrainingConfig.model_validate(settings),
+    )  # fmt: skip
+
+
+def run(request: TrainingRequest, on_event: Callable[[Record], None] = lambda event: None) -> tuple[TrainedModel, list[Record]]:
+    events: list[Record] = []
+
+    def listen(event: Record) -> None:
+        events.append(event)
+        on_event(event)
+
+    return train(request, dict(os.environ), listen), events
+
+
+def weights(trained: TrainedModel) -> dict[str, torch.Tensor]:
+    return load_file(trained.artifact / "adapter_model.safetensors")
+
+
+def test_learns_and_reports_every_step(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    trained, events = run(request(tiny, tmp_path, epochs=6, early_stopping_patience=None))
+    steps = [event for event in events if isinstance(event, Step)]
+    assert [event.step for event in steps] == list(range(1, 25))
+    assert steps[-1].loss < steps[0].loss / 2
+    assert isinstance(events[0], Started)
+    assert isinstance(events[-1], Finished)
+    assert trained.layout == "packed"
+    assert len(trained.curve) == len([event for event in events if isinstance(event, Validated)]) >= 6
+    assert trained.shipped_step == min(trained.curve, key=lambda point: point.validation_loss).step
+
+
+def test_the_artifact_matches_its_manifest_and_names_no_folder_of_this_machine(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    trained, _ = run(request(tiny, tmp_path, epochs=1))
+    manifest = read_manifest(trained.artifact)
+    assert manifest.digest == trained.artifact_digest
+    assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json", "train_rows.parquet"} <= manifest.files.keys()
+    assert str(tmp_path) not in "".join(path.read_text() for path in trained.artifact.glob("*.json"))
+
+
+def test_tokens_are_counted_and_the_prompt_carries_no_loss(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    trained, _ = run(request(tiny, tmp_path, epochs=1))
+    assert 32 * 2 <= trained.supervised_tokens < trained.total_tokens / 3
+
+
+def test_zero_epochs_leave_an_untrained_adapter(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    trained, _ = run(request(tiny, tmp_path, epochs=0))
+    assert (trained.steps, trained.shipped_step, trained.curve) == (0, 0, ())
+    assert all(not tensor.any() for name, tensor in weights(trained).items() if "lora_B" in name)
+
+
+def test_stops_early_and_ships_the_best_checkpoint(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    trained, _ = run(request(tiny, tmp_path, epochs=40, learning_rate=0.2, early_stopping_patience=2))
+    assert trained.stopped_early
+    assert trained.shipped_step == min(trained.curve, key=lambda point: point.validation_loss).step < trained.steps
+
+
+def test_without_best_checkpoint_the_curve_ends_with_what_ships(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    options = {"epochs": 3, "evals_per_epoch": 3, "load_best_model_at_end": False, "early_stopping_patience": None}
+    trained, _ = run(request(tiny, tmp_path, **options))
+    assert trained.shipped_step == trained.steps == trained.curve[-1].step
+
+
+def test_a_diverging_loss_stops_the_run_and_names_step_and_rows(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    config, root = tiny
+    poisoned = tmp_path / "base"
+    poisoned.mkdir()
+    for path in Path(config.name_or_path).iterdir():
+        (poisoned / path.name).write_bytes(path.read_bytes())
+    tensors = load_file(poisoned / "model.safetensors")
+    tensors["model.norm.weight"][0] = float("nan")
+    from safetensors.torch import save_file
+
+    save_file(tensors, poisoned / "model.safetensors", metadata={"format": "pt"})
+    broken = config.model_copy(update={"name_or_path": str(poisoned)}), root
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 1") as caught:
+        run(request(broken, tmp_path / "out"))
+    assert "rows r" in caught.value.where
+
+
+def test_a_killed_child_is_an_error_and_the_next_run_ends_with_the_same_weights(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    whole, _ = run(request(tiny, tmp_path / "whole"))
+
+    def kill_after_a_checkpoint(event: Record) -> None:
+        if isinstance(event, Step) and event.step == 5:
+            child = next(int(pid) for pid in os.listdir("/proc") if pid.isdigit() and str(tmp_path / "killed") in _command_line(pid))
+            os.kill(child, signal.SIGKILL)
+
+    with pytest.raises(TrainingError, match="killed by signal 9"):
+        run(request(tiny, tmp_path / "killed"), kill_after_a_checkpoint)
+    resumed, events = run(request(tiny, tmp_path / "killed"))
+    first = next(event for event in events if isinstance(event, Started))
+    assert first.first_step >= 2
+    assert [p.validation_loss for p in resumed.curve] == pytest.approx([p.validation_loss for p in whole.curve], rel=1e-6)
+    for name, tensor in weights(whole).items():
+        torch.testing.assert_close(weights(resumed)[name], tensor, rtol=1e-5, atol=1e-6)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    def kill_late(event: Record) -> None:
+        if isinstance(event, Step) and event.step == 7:
+            child = next(int(pid) for pid in os.listdir("/proc") if pid.isdigit() and str(tmp_path) in _command_line(pid))
+            os.kill(child, signal.SIGKILL)
+
+    with pytest.raises(TrainingError):
+        run(request(tiny, tmp_path), kill_late)
+    newest = max((tmp_path / "scratch" / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
+    (newest / "optimizer.pt").write_bytes(b"torn")
+    _, events = run(request(tiny, tmp_path))
+    first = next(event for event in events if isinstance(event, Started))
+    assert first.first_step < int(newest.name.rpartition("-")[2])
+
+
+def test_an_exception_in_the_parent_ends_the_child_with_a_checkpoint(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    def interrupt(event: Record) -> None:
+        if isinstance(event, Step) and event.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(request(tiny, tmp_path, epochs=200), interrupt)
+    assert not any(str(tmp_path) in _command_line(pid) for pid in os.listdir("/proc") if pid.isdigit() and int(pid) != os.getpid())
+    _, events = run(request(tiny, tmp_path, epochs=2))
+    assert any(isinstance(event, Note) and "going on from checkpoint-" in event.text for event in events)
+
+
+def test_the_death_of_the_parent_ends_the_child_with_a_checkpoint(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    from tasks.train.events import parse
+
+    file = tmp_path / "request.json"
+    file.write_text(request(tiny, tmp_path, epochs=500).model_dump_json())
+    child = subprocess.Popen(
+        [sys.executable, "-m", "tasks.train.child", str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdin is not None
+    assert child.stdout is not None
+    watchdog = threading.Timer(60, child.kill)
+    watchdog.start()
+    last = None
+    for line in child.stdout:
+        last = parse(line) or last
+        if isinstance(last, Step) and last.step == 2:
+            child.stdin.close()  # what a parent's death does to a pipe
+    watchdog.cancel()
+    assert child.wait() == 75
+    assert isinstance(last, Interrupted)
+    assert (tmp_path / "scratch" / "checkpoints" / f"checkpoint-{last.step}").is_dir()
+
+
+def _command_line(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""

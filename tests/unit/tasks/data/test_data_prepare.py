@@ -1,0 +1,294 @@
+"""Preparation as a whole: from files to sides, with every row accounted for."""
+
+import itertools
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline_config.data import DataConfig, SplitConfig
+from pipeline_config.errors import DataError
+from tasks.artifacts import PreparedData, RowCounts
+from tasks.data.prepare import SIDES, prepare_data, require_balance
+from tasks.data.quarantine import QUARANTINE, count_by_code
+from tasks.data.split import SPLIT
+from tasks.rows import Row, answer_of, messages_digest, read_rows
+from tests.unit.tasks.data.data_builders import count_words, data_config, labelled_csv, prepare, ticket, tickets, write_csv, write_jsonl
+
+
+def sides(prepared: PreparedData) -> dict[str, list[Row]]:
+    return {side: read_rows(prepared.folder / f"{side}.parquet") for side in SIDES}
+
+
+def refusal(data: DataConfig, folder: Path, **options: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        prepare(data, folder, **options)
+    return str(caught.value)
+
+
+def prepared_from(tmp_path: Path, rows: list[dict[str, object]], **options: Any) -> PreparedData:
+    return prepare(data_config(write_jsonl(tmp_path / "a.jsonl", rows), **options), tmp_path / "out")
+
+
+def test_writes_canonical_chats_to_each_side(tmp_path: Path) -> None:
+    prepared = prepared_from(tmp_path, tickets())
+    rows = list(itertools.chain(*sides(prepared).values()))
+    assert len(rows) == 40
+    for row in rows:
+        assert [message["role"] for message in row["messages"]] == ["system", "user", "assistant"]
+        assert row["messages"][1]["content"].endswith(answer_of(row))
+        assert row["digest"] == messages_digest(row["messages"])
+    assert prepared.instruction == "Name the queue."
+    assert prepared.labels == ("email", "network")
+
+
+def test_the_split_file_has_every_row_with_its_side(tmp_path: Path) -> None:
+    prepared = prepared_from(tmp_path, tickets(), max_train_rows=10)
+    split = pl.read_parquet(prepared.folder / "split.parquet")
+    assert split.schema == SPLIT
+    assert split.height == 40
+    for side, rows in sides(prepared).items():
+        assert split.filter(pl.col("side") == side, pl.col("kept"))["row_id"].to_list() == [row["row_id"] for row in rows]
+
+
+def test_quarantined_rows_are_written_with_place_code_and_reason(tmp_path: Path) -> None:
+    rows = [*tickets(), ticket(98, output=" "), ticket(99, input="x" * 600 + " word" * 600)]
+    prepared = prepared_from(tmp_path, rows)
+    quarantined = pl.read_parquet(prepared.folder / "quarantine.parquet")
+    assert quarantined.schema == QUARANTINE
+    assert quarantined.select("file", "line", "code").rows() == [("a.jsonl", 41, "EMPTY_OUTPUT"), ("a.jsonl", 42, "TOO_LONG")]
+    assert prepared.counts.quarantined == 2
+    assert count_by_code(prepared.folder) == {"EMPTY_OUTPUT": 1, "TOO_LONG": 1}
+
+
+def test_a_row_with_several_faults_is_quarantined_once(tmp_path: Path) -> None:
+    prepared = prepared_from(tmp_path, [*tickets(), ticket(99, input="a\x00b", output=3)])
+    quarantined = pl.read_parquet(prepared.folder / "quarantine.parquet")
+    assert quarantined.select("code", "reason").rows() == [("NOT_TEXT", "output is of type int; input holds a control character")]
+
+
+def test_too_many_bad_rows_stop_the_run_and_are_on_file(tmp_path: Path) -> None:
+    rows = [*tickets(), *(ticket(number, output="") for number in range(5)), ticket(9, input=3)]
+    message = refusal(data_config(write_jsonl(tmp_path / "a.jsonl", rows)), tmp_path / "out")
+    assert "6 of 46 rows were quarantined (EMPTY_OUTPUT 5, NOT_TEXT 1); the first is a.jsonl, line 41: output is empty" in message
+    assert str(tmp_path / "out" / "quarantine.parquet") in message
+    assert "10.0%" in message
+    assert pl.read_parquet(tmp_path / "out" / "quarantine.parquet").height == 6
+
+
+def test_a_raised_limit_lets_bad_rows_be_left_out(tmp_path: Path) -> None:
+    rows = [*tickets(), *(ticket(number, output="") for number in range(5))]
+    assert prepared_from(tmp_path, rows, max_bad_fraction=0.2).counts.quarantined == 5
+
+
+def test_no_rows_left_is_an_error_of_its_own(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [ticket(number, output="") for number in range(3)])
+    assert "no rows left after validation: 3 of 3 rows" in refusal(data_config(path, max_bad_fraction=0.99), tmp_path / "out")
+
+
+def test_one_class_only_is_refused(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", tickets(["network"]))
+    assert "one class only" in refusal(data_config(path), tmp_path / "out")
+
+
+def test_too_few_groups_for_every_side_are_refused(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [ticket(1), ticket(1, output="email")])
+    message = refusal(data_config(path), tmp_path / "out")
+    assert "rows: train" in message
+    assert "there are 1 such groups" in message
+
+
+def test_duplicates_are_counted_not_quarantined(tmp_path: Path) -> None:
+    prepared = prepared_from(tmp_path, [*tickets(), ticket(0), ticket(1, input="TICKET 1  for network")])
+    assert (prepared.counts.duplicates, prepared.counts.quarantined) == (2, 0)
+
+
+def test_only_wanted_labels_are_kept_and_the_rest_is_counted(tmp_path: Path) -> None:
+    rows = tickets(["network", "email", "printing"])
+    prepared = prepared_from(tmp_path, rows, source={"labels": ["email", "printing"]})
+    assert prepared.labels == ("email", "printing")
+    assert prepared.counts.unselected == 20
+
+
+def test_limits_set_rows_aside_and_keep_validation_in_proportion(tmp_path: Path) -> None:
+    prepared = prepared_from(tmp_path, tickets(each=500), max_train_rows=90, max_test_rows=50)
+    counts = prepared.counts
+    assert (counts.train, counts.validation, counts.test) == (90, 10, 50)
+    assert counts.set_aside == 1000 - 150
+    for rows, each in ((sides(prepared)["train"], 45), (sides(prepared)["test"], 25)):
+        assert [answer_of(row) for row in rows].count("email") == each
+
+
+def test_free_text_answers_are_no_labels(tmp_path: Path) -> None:
+    prepared = prepared_from(tmp_path, [ticket(number, output=f"answer {number}") for number in range(30)])
+    assert prepared.labels is None
+    assert all(sides(prepared).values())
+
+
+def test_different_instructions_are_no_constant_one(tmp_path: Path) -> None:
+    rows = [ticket(number, label, instruction=f"Task {number}.") for number in range(20) for label in ("network", "email")]
+    assert prepared_from(tmp_path, rows).instruction is None
+
+
+def test_the_order_of_the_source_makes_no_difference(tmp_path: Path) -> None:
+    rows = [*tickets(), ticket(1, output="email"), ticket(2)]
+    one = prepare(data_config(write_jsonl(tmp_path / "a.jsonl", rows), max_train_rows=11), tmp_path / "one")
+    other = prepare(data_config(write_jsonl(tmp_path / "b.jsonl", rows[::-1]), max_train_rows=11), tmp_path / "other")
+    assert (one.digest, one.counts) == (other.digest, other.counts)
+    assert sides(one) == sides(other)
+
+
+def test_any_changed_row_changes_the_digest(tmp_path: Path) -> None:
+    one = prepared_from(tmp_path, tickets())
+    assert prepared_from(tmp_path, [*tickets(), ticket(77)]).digest != one.digest
+
+
+def test_a_reworded_instruction_column_leaves_every_text_on_its_side(tmp_path: Path) -> None:
+    paths = [write_jsonl(tmp_path / f"{n}.jsonl", [row | {"instruction": f"Wording {n}."} for row in tickets()]) for n in range(2)]
+    limited = [prepare(data_config(path, max_train_rows=9, max_test_rows=5), tmp_path / path.stem) for path in paths]
+    one, other = ({side: {row["messages"][1]["content"] for row in rows} for side, rows in sides(each).items()} for each in limited)
+    assert one == other
+
+
+def test_a_reworded_instruction_leaves_every_row_on_its_side(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "a.csv", ["text", "category"], [[f"text {n}", "ab"[n % 2]] for n in range(60)])
+    sources = [labelled_csv(path, instruction=text) for text in ("Name it.", "Classify it.")]
+    one, other = (prepare(DataConfig(source=source), tmp_path / str(index)) for index, source in enumerate(sources))
+    assert {side: [row["row_id"] for row in rows] for side, rows in sides(one).items()} == {
+        side: [row["row_id"] for row in rows] for side, rows in sides(other).items()
+    }
+    assert one.digest != other.digest
+
+
+def test_training_rows_that_equal_a_test_row_are_quarantined(tmp_path: Path) -> None:
+    train = write_jsonl(tmp_path / "train.jsonl", tickets())
+    test = write_jsonl(tmp_path / "test.jsonl", [ticket(1, input="Ticket 1 FOR network"), ticket(90), ticket(91, "email")])
+    prepared = prepare(data_config(train, source={"test_path": test}), tmp_path / "out")
+    assert count_by_code(prepared.folder) == {"LEAK_EXACT": 1}
+    assert {row["messages"][1]["content"] for row in sides(prepared)["test"]} == {
+        "Ticket 1 FOR network",
+        "ticket 90 for network",
+        "ticket 91 for email",
+    }
+
+
+def test_equal_texts_in_different_groups_do_not_leak(tmp_path: Path) -> None:
+    rows = [ticket(number % 30, label, customer=f"c{number}") for number in range(60) for label in ("network", "email")]
+    rows = [row | {"input": f"{row['input']}{' ' * (index % 7)}"} for index, row in enumerate(rows)]
+    path = write_jsonl(tmp_path / "a.jsonl", [row | {"instruction": f"Ask {index}."} for index, row in enumerate(rows)])
+    prepared = prepare(data_config(path, split={"group_column": "customer"}, max_bad_fraction=0.9), tmp_path / "out")
+    assert set(count_by_code(prepared.folder)) == {"LEAK_EXACT"}
+    texts = {side: {" ".join(row["messages"][1]["content"].split()) for row in rows} for side, rows in sides(prepared).items()}
+    assert all(not texts[one] & texts[other] for one, other in itertools.combinations(SIDES, 2))
+
+
+def test_a_count_that_does_not_add_up_is_refused_with_the_numbers() -> None:
+    fates = {"validation": 1, "test": 1, "quarantined": 0, "duplicates": 0, "unselected": 0, "set_aside": 0}
+    require_balance(RowCounts(read=5, train=3, **fates))
+    with pytest.raises(DataError, match="5 rows were read, but 4 are accounted for"):
+        require_balance(RowCounts(read=5, train=2, **fates))
+
+
+TEXTS = st.sampled_from(
+    [f"text {number}" for number in range(12)] + ["TEXT 1", " text  2", "", " ", "a\x00b", "word " * 40, None, 4, ["x"]]
+)
+ANSWERS = st.sampled_from(["a", "a", "b", "b", "c", " a ", "A", "", None, 1, "d\x07"])
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "instruction": st.sampled_from(["Do it.", "Do it.", "Other.", None]),
+            "input": TEXTS,
+            "output": ANSWERS,
+            "group": st.sampled_from("pqr"),
+        }
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def prepared_or_refused(data: DataConfig, folder: Path) -> PreparedData | None:
+    """Null where the data is refused, as a messy table may be; but never because the numbers do not add up."""
+    try:
+        return prepare(data, folder, max_length=60)
+    except DataError as error:
+        if "are accounted for" in str(error):
+            raise
+        return None
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    rows=ROWS,
+    test_rows=st.none() | ROWS,
+    labels=st.sampled_from([(), ("a",), ("a", "b")]),
+    limits=st.tuples(st.none() | st.integers(1, 9), st.none() | st.integers(1, 9)),
+    group_column=st.sampled_from([None, None, "group"]),
+    fraction=st.sampled_from([0.1, 0.5, 0.9]),
+)
+def test_every_row_has_exactly_one_fate_whatever_the_table(
+    rows: list[dict[str, object]],
+    test_rows: list[dict[str, object]] | None,
+    labels: tuple[str, ...],
+    limits: tuple[int | None, int | None],
+    group_column: str | None,
+    fraction: float,
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        test_path = None if test_rows is None else write_jsonl(folder / "test.jsonl", test_rows)
+        data = data_config(
+            write_jsonl(folder / "a.jsonl", rows),
+            source={"labels": labels, "test_path": test_path},
+            split={"group_column": group_column, "test_fraction": fraction},
+            max_bad_fraction=0.999,
+            max_train_rows=limits[0],
+            max_test_rows=limits[1],
+        )
+        prepared = prepared_or_refused(data, folder / "out")
+        if prepared is None:
+            return
+        counts, by_side = prepared.counts, sides(prepared)
+        quarantined = pl.read_parquet(prepared.folder / "quarantine.parquet")
+        split = pl.read_parquet(prepared.folder / "split.parquet")
+    assert counts.read == len(rows) + len(test_rows or [])
+    assert {side: len(found) for side, found in by_side.items()} == {side: getattr(counts, side) for side in SIDES}
+    assert quarantined.height == counts.quarantined
+    assert counts.read == split.height + quarantined.height + counts.duplicates + counts.unselected
+    ids = split["row_id"].to_list() + quarantined["row_id"].to_list()
+    assert len(ids) == len(set(ids))
+    assert split.group_by("group").agg(pl.col("side").n_unique())["side"].max() == 1
+    texts = {side: {" ".join(str(row["messages"][-2]["content"]).casefold().split()) for row in found} for side, found in by_side.items()}
+    assert all(not texts[one] & texts[other] for one, other in itertools.combinations(SIDES, 2))
+
+
+def banking77() -> Path:
+    folder = Path(os.environ.get("BANKING77_DIR", "unset"))
+    if not (folder / "train.csv").is_file():
+        pytest.skip(f"BANKING77_DIR does not hold Banking77's train.csv and test.csv: {folder}")
+    return folder
+
+
+@pytest.mark.banking77
+@pytest.mark.parametrize("limits", [{}, {"max_train_rows": 2500, "max_test_rows": 400}])
+def test_banking77_is_prepared_within_seconds_and_its_own_leaks_are_quarantined(tmp_path: Path, limits: dict[str, int]) -> None:
+    folder = banking77()
+    source = labelled_csv(folder / "train.csv", test_path=folder / "test.csv")
+    started = time.monotonic()
+    prepared = prepare_data(
+        DataConfig(source=source, split=SplitConfig(), **limits), max_length=512, count_tokens=count_words, folder=tmp_path
+    )
+    assert time.monotonic() - started < 10
+    assert prepared.counts.read == 10_003 + 3_080
+    assert count_by_code(prepared.folder) == {"LEAK_EXACT": 7}
+    assert prepared.labels is not None
+    assert len(prepared.labels) == 77
+    require_balance(prepared.counts)
+    if limits:
+        assert (prepared.counts.train, prepared.counts.test) == (2500, 400)
