@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import State
 from pydantic import Field
 
 from flows.preparation import preparation
@@ -20,7 +20,9 @@ from tasks.report.task import RunReport
 from tasks.train.task import train
 
 Preset = Annotated[PresetName, Field(title="Preset", description="Starting point: data, model, training and gates")]
-ConfigFile = Annotated[str | None, Field(title="Configuration file", description="YAML on the worker's machine; differences from the preset only")]
+ConfigFile = Annotated[
+    str | None, Field(title="Configuration file", description="YAML on the worker's machine; differences from the preset only")
+]
 Overrides = Annotated[list[str], Field(title="Overrides", description="KEY=VALUE, such as training.epochs=1 or gates.min_accuracy=0.8")]
 
 

@@ -99,7 +99,7 @@ def more_rows_to_decide(pairs: Pairs, decided: Callable[[Interval], bool]) -> in
 
 
 def _score(pairs: Pairs, delta: float) -> float:
-    """Tango's statistic for the hypothesis that the difference is `delta`: equation 10, with the restricted estimate of equation 9."""
+    """Tango's statistic for the hypothesis that the difference is `delta`; `lost_rate` is the likeliest one under it."""
     distance = pairs.gained - pairs.lost - pairs.rows * delta
     a, c = 2 * pairs.rows, -pairs.lost * delta * (1 - delta)
     b = (2 * pairs.rows - pairs.gained + pairs.lost) * delta - pairs.gained - pairs.lost

@@ -28,7 +28,7 @@ def add_keys(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def drop_duplicates(table: pl.DataFrame) -> pl.DataFrame:
-    """Keeps one of the rows with equal prompt and answer, within each source file; the one with the smallest id, wherever it stands. Sorts by id."""
+    """Sorts by id and keeps the first of the rows with equal prompt and answer, within each source file."""
     return table.sort("row_id").unique(["from_test", "prompt", "output"], keep="first", maintain_order=True)
 
 

@@ -213,21 +213,20 @@ ROWS = st.lists(
 )
 
 
-def prepared_or_refused(data: DataConfig, folder: Path) -> PreparedData | None:
-    """Null where the data is refused, as a messy table may be; but never because the numbers do not add up."""
-    try:
-        return prepare(data, folder, max_length=60)
-    except DataError as error:
-        if "are accounted for" in str(error):
-            raise
-        return None
+def with_fit_rows(name: str, messy: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Enough fit rows beside the messy ones that the data is never refused: a refused table would prove nothing."""
+    fit = [
+        {"instruction": "Do it.", "input": f"{name} {number}", "output": "abc"[number % 3], "group": f"{name}{number}"}
+        for number in range(9)
+    ]
+    return messy[: len(messy) // 2] + fit + messy[len(messy) // 2 :]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     rows=ROWS,
     test_rows=st.none() | ROWS,
-    labels=st.sampled_from([(), ("a",), ("a", "b")]),
+    labels=st.sampled_from([(), ("a", "b"), ("b", "c")]),
     limits=st.tuples(st.none() | st.integers(1, 9), st.none() | st.integers(1, 9)),
     group_column=st.sampled_from([None, None, "group"]),
     fraction=st.sampled_from([0.1, 0.5, 0.9]),
@@ -240,6 +239,8 @@ def test_every_row_has_exactly_one_fate_whatever_the_table(
     group_column: str | None,
     fraction: float,
 ) -> None:
+    rows = with_fit_rows("train", rows)
+    test_rows = None if test_rows is None else with_fit_rows("test", test_rows)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         test_path = None if test_rows is None else write_jsonl(folder / "test.jsonl", test_rows)
@@ -251,9 +252,7 @@ def test_every_row_has_exactly_one_fate_whatever_the_table(
             max_train_rows=limits[0],
             max_test_rows=limits[1],
         )
-        prepared = prepared_or_refused(data, folder / "out")
-        if prepared is None:
-            return
+        prepared = prepare(data, folder / "out", max_length=60)
         counts, by_side = prepared.counts, sides(prepared)
         quarantined = pl.read_parquet(prepared.folder / "quarantine.parquet")
         split = pl.read_parquet(prepared.folder / "split.parquet")

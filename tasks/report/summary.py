@@ -1,0 +1,130 @@
+"""`summary.json`: what a run did, measured, decided and left behind. Its schema is `docs/reference/summary.schema.json`."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pipeline_config.loading import config_digest
+from pipeline_config.pipeline import PipelineConfig
+from tasks.artifacts import (
+    EvaluationResult,
+    Figures,
+    GateEvidence,
+    PreparedData,
+    PromotionOutcome,
+    Record,
+    RegisteredVersion,
+    RunContext,
+    StageRecord,
+    TrainedModel,
+)
+from tasks.revision import code_revision
+
+Outcome = Literal["passed", "gate_failed", "held", "awaiting_approval", "error", "interrupted"]
+STAGES = ("prepare", "train", "evaluate", "gates", "register", "promote")
+"""Every stage of the main job, in order; one that a run did not reach is `skipped`."""
+
+
+class RunParts(Record):
+    """What a run has so far. Later parts are null until their stage has ended."""
+
+    stages: tuple[StageRecord, ...] = ()
+    data: PreparedData | None = None
+    trained: TrainedModel | None = None
+    evaluated: EvaluationResult | None = None
+    judged: GateEvidence | None = None
+    registered: RegisteredVersion | None = None
+    promotion: PromotionOutcome | None = None
+    error: str | None = None
+
+
+def outcome_of(parts: RunParts, *, interrupted: bool = False) -> Outcome:
+    """One word for how the run ended. Only a version that is live is `passed`."""
+    if interrupted:
+        return "interrupted"
+    if parts.error is not None or parts.judged is None:
+        return "error"
+    if parts.judged.report.verdict != "pass":
+        return "gate_failed" if parts.judged.report.verdict == "fail" else "held"
+    state = parts.promotion.state if parts.promotion is not None else None
+    if state == "Promoted":
+        return "passed"
+    return "awaiting_approval" if state in ("AwaitingApproval", "Suspended", "Paused") else "error"
+
+
+def summarise(
+    config: PipelineConfig, context: RunContext, parts: RunParts, outcome: Outcome, endpoint: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """The summary as JSON values.
+
+    Args:
+        endpoint: `url` and `model` of what answers now; null unless this run's version is live.
+    """
+    trained, version = parts.trained, parts.registered
+    return {
+        "run_id": context.run_id,
+        "outcome": outcome,
+        "verdict": parts.judged.report.verdict if parts.judged else None,
+        "error": parts.error,
+        "config_digest": config_digest(config),
+        "git_revision": code_revision(),
+        "approval_policy": config.registry.approval,
+        "stages": _stages(parts),
+        "rows": parts.data.counts.model_dump() if parts.data else None,
+        "data_digest": parts.data.digest if parts.data else None,
+        "metrics": _metrics(parts.evaluated),
+        "test_rows": parts.evaluated.rows if parts.evaluated else None,
+        "gates": [gate.model_dump(mode="json") for gate in parts.judged.report.gates] if parts.judged else [],
+        "model": {"name": version.model_name, "version": version.version, "adapter": version.adapter_name} if version else None,
+        "artifact_digest": trained.artifact_digest if trained else None,
+        "gate_report_digest": parts.judged.digest if parts.judged else None,
+        "endpoint": dict(endpoint) if endpoint else None,
+        "training": _training(trained),
+        "notes": _notes(config, parts),
+        "urls": {
+            "prefect_run": context.prefect_run_url,
+            "mlflow_run": context.mlflow_run_url,
+            "model_version": version.url if version else None,
+            "promotion_run": parts.promotion.url if parts.promotion else None,
+        },
+    }
+
+
+def _stages(parts: RunParts) -> dict[str, Any]:
+    done = {stage.name: stage.model_dump(exclude={"name"}) for stage in parts.stages}
+    return {name: done.get(name, {"status": "skipped", "seconds": 0.0, "reused": False}) for name in STAGES}
+
+
+def _metrics(evaluated: EvaluationResult | None) -> dict[str, Any]:
+    nothing = Figures()
+    contenders = {
+        "base": evaluated.base if evaluated else nothing,
+        "tuned": evaluated.tuned if evaluated else nothing,
+        "tfidf": evaluated.tfidf if evaluated else nothing,
+        "champion": (evaluated.champion if evaluated else None) or nothing,
+    }
+    return {name: figures.model_dump() for name, figures in contenders.items()}
+
+
+def _training(trained: TrainedModel | None) -> dict[str, Any] | None:
+    if trained is None:
+        return None
+    fields = {
+        "method", "layout", "steps", "shipped_step", "stopped_early",
+        "supervised_tokens", "total_tokens", "tokens_per_second", "peak_memory_bytes",
+    }  # fmt: skip
+    return trained.model_dump(mode="json", include=fields)
+
+
+def _notes(config: PipelineConfig, parts: RunParts) -> list[str]:
+    """What a reader must not miss: anything that was done in another way than usual."""
+    notes = []
+    if config.registry.approval == "auto":
+        notes.append("approval policy `auto`: a passing verdict was enough, no person approved this version")
+    if parts.trained is not None and parts.trained.layout == "padded":
+        notes.append("this model does not support packed rows: it was trained on padded batches")
+    evaluated = parts.evaluated
+    if evaluated is not None and evaluated.champion_seen_rows:
+        notes.append(f"{evaluated.champion_seen_rows} test rows stand in the champion's training data and are left out of that comparison")
+    if evaluated is not None and not evaluated.base_constrained:
+        notes.append("the base answered freely: there are no labels, or too many, to restrict it to")
+    return notes

@@ -1,0 +1,122 @@
+"""Gathers a run's results and writes its summary, however the run ends."""
+
+import time
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+
+from pipeline_config.environment import Machine
+from pipeline_config.pipeline import PipelineConfig
+from tasks.artifacts import (
+    EvaluationResult,
+    GateEvidence,
+    PreparedData,
+    PromotionOutcome,
+    Record,
+    RegisteredVersion,
+    RunContext,
+    StageRecord,
+    TrainedModel,
+)
+from tasks.files import point_latest_at, run_folder, write_json
+from tasks.report.summary import STAGES, Outcome, RunParts, outcome_of, summarise
+from tasks.stages import StageResult
+
+T = TypeVar("T", bound=Record)
+
+_FIELDS: dict[type[Record], str] = {
+    PreparedData: "data",
+    TrainedModel: "trained",
+    EvaluationResult: "evaluated",
+    GateEvidence: "judged",
+    RegisteredVersion: "registered",
+}
+_STATE_NAMES: dict[Outcome, str] = {
+    "passed": "Passed",
+    "gate_failed": "GateFailed",
+    "held": "Held",
+    "awaiting_approval": "AwaitingApproval",
+}
+
+
+class RunReport:
+    """Collects what the stages return; as a context manager it writes `summary.json` at the end, after an error or Ctrl-C too."""
+
+    def __init__(self, config: PipelineConfig, context: RunContext, machine: Machine) -> None:
+        self._config, self._context, self._machine = config, context, machine
+        self._parts = RunParts()
+        self._started = time.monotonic()
+        self._outcome: Outcome = "error"
+
+    def add(self, result: StageResult[T]) -> StageResult[T]:
+        """Keeps a stage's result, and hands it on."""
+        self._keep(result.record(), **{_FIELDS[type(result.value)]: result.value})
+        return result
+
+    def promoted(self, outcome: PromotionOutcome) -> None:
+        """Keeps how promotion ended."""
+        done = outcome.state in ("Promoted", "AwaitingApproval")
+        record = StageRecord(name="promote", status="completed" if done else "failed", seconds=outcome.seconds, reused=False)
+        self._keep(record, promotion=outcome)
+        if outcome_of(self._parts) == "error":
+            self._parts = self._parts.model_copy(
+                update={"error": f"promotion ended as {outcome.state}: {outcome.message or 'no reason given'}"}
+            )
+
+    def already_live(self) -> None:
+        """Keeps that this very version is live already, so nothing had to be promoted."""
+        record = StageRecord(name="promote", status="reused", seconds=0.0, reused=True)
+        self._keep(record, promotion=PromotionOutcome(state="Promoted", message="was live already", url=None, seconds=0.0))
+
+    def final_state(self) -> State[Any]:
+        """The flow run's state: completed, under a name that says how it ended; failed if the gates passed but promotion broke."""
+        if self._outcome == "error":
+            return Failed(name="PromotionFailed", message=self._parts.error)
+        reasons = _reasons(self._parts)
+        create_markdown_artifact(_markdown(self._outcome, reasons, self._parts), key="run-summary")
+        return Completed(name=_STATE_NAMES[self._outcome], message="; ".join(reasons))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        interrupted = error is not None and not isinstance(error, Exception)
+        if error is not None:
+            reached = {stage.name for stage in self._parts.stages}
+            failed = next((name for name in STAGES if name not in reached), STAGES[-1])
+            seconds = time.monotonic() - self._started - sum(stage.seconds for stage in self._parts.stages)
+            self._keep(
+                StageRecord(name=failed, status="failed", seconds=max(seconds, 0.0), reused=False), error=str(error) or type(error).__name__
+            )
+        self._outcome = outcome_of(self._parts, interrupted=interrupted)
+        self._write()
+
+    def _keep(self, record: StageRecord, **fields: object) -> None:
+        self._parts = self._parts.model_copy(update={"stages": (*self._parts.stages, record), **fields})
+
+    def _write(self) -> None:
+        endpoint = None
+        if self._outcome == "passed" and self._parts.registered is not None:
+            endpoint = {"url": f"{self._machine.server_url}/v1/chat/completions", "model": self._parts.registered.model_name}
+        summary = summarise(self._config, self._context, self._parts, self._outcome, endpoint)
+        folder = run_folder(self._context.workspace, self._context.run_id)
+        write_json(folder / "summary.json", summary)
+        point_latest_at(folder)
+
+
+def _reasons(parts: RunParts) -> list[str]:
+    """Why the gates did not open, or nothing."""
+    if parts.judged is None:
+        return []
+    return [f"{gate.name}: {gate.reason}" for gate in parts.judged.report.gates if gate.outcome in ("fail", "hold")]
+
+
+def _markdown(outcome: Outcome, reasons: list[str], parts: RunParts) -> str:
+    version = f" {parts.registered.adapter_name}" if parts.registered else ""
+    lines = [f"# {outcome.replace('_', ' ')}{version}", *[f"- {reason}" for reason in reasons]]
+    if parts.registered is not None:
+        lines.append(f"\n[Model version in the registry]({parts.registered.url})")
+    return "\n".join(lines)
