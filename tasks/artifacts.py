@@ -100,7 +100,8 @@ class Figures(Record):
 class EvaluationResult(Record):
     """Answers and figures of all contenders on the same test rows.
 
-    `folder/predictions.parquet` has one row for each test row: `row_id`, `expected`, `base`, `tuned`, and `champion` if there is one.
+    `folder/predictions.parquet` has one row for each test row, in the test file's order: `row_id`, `expected`, `base`, `tuned`, and, if a
+    champion answered, `champion` and `champion_saw` (whether it was trained on that row, which a comparison with it leaves out).
     """
 
     folder: Path
@@ -117,7 +118,11 @@ class EvaluationResult(Record):
 
 
 class GateResult(Record):
-    """What one gate saw and decided. `interval` is the two-sided 95 % interval that a comparison was read off."""
+    """What one gate saw and decided.
+
+    `interval` is the two-sided 95 % interval: a comparison is read off it; beside an absolute accuracy it is only shown.
+    `rows` is the number of test rows that count here.
+    """
 
     name: str
     kind: str

@@ -1,5 +1,6 @@
 """Puts the same rows to every contender, and keeps the answers by content: what was answered once is never generated again."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,9 @@ class Examiner:
     def _answers(self, stage: str, inputs: Mapping[str, Any], questions: Questions, ask: Callable[[], list[str]]) -> StageResult[Answers]:
         def build(folder: Path) -> Answers:
             ids = [row["row_id"] for row in questions.rows]
-            pl.DataFrame({"row_id": ids, "answer": ask()}, schema={"row_id": pl.String, "answer": pl.String}).write_parquet(folder / _ANSWERS)
+            pl.DataFrame({"row_id": ids, "answer": ask()}, schema={"row_id": pl.String, "answer": pl.String}).write_parquet(
+                folder / _ANSWERS
+            )
             return Answers(folder=folder)
 
         return run_stage(stage_store(self._workspace), stage, inputs, Answers, build)
@@ -151,10 +154,10 @@ class Examiner:
         engine = self._engine(adapter)
         tokenizer = engine.base.tokenizer
         rows = [encode_row(tokenizer, row) for row in questions.rows]
-        self._on_progress(f"perplexity of {adapter.name if adapter else 'base'} on {questions.name}", 0, len(rows))
         with engine.lock, engine.active(adapter.name if adapter else None):
             mean = mean_loss(self._layout, engine.model, rows, rows_per_batch=batch, pad_id=tokenizer.pad_token_id or 0)
-        return Loss(mean=mean if abs(mean) < float("inf") else None)  # NaN is below nothing
+        self._on_progress(f"perplexity of {adapter.name if adapter else 'base'} on {questions.name}", len(rows), len(rows))
+        return Loss(mean=mean if math.isfinite(mean) else None)
 
     def _engine(self, adapter: Adapter | None) -> TransformersEngine:
         if self._opened is None:

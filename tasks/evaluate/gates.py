@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,10 +70,15 @@ def _fault(case: Case) -> str | None:
         lengths |= {len(outcomes.champion), len(outcomes.champion_saw)}
     if lengths != {evaluation.rows} or evaluation.rows == 0:
         return f"the evaluation speaks of {evaluation.rows} rows, and its predictions have {sorted(lengths)}"
-    for contender, figures, correct in (("base", evaluation.base, outcomes.base), ("tuned", evaluation.tuned, outcomes.tuned)):
-        accuracy, counted = figures.accuracy, sum(correct) / len(correct)
-        if accuracy is not None and not abs(accuracy - counted) <= _TOLERANCE:
-            return f"the accuracy of {contender} is given as {accuracy}, and its predictions say {counted}"
+    if outcomes.champion is not None and evaluation.champion_name is None:
+        return "there are answers of a champion that has no name"
+    for contender in ("base", "tuned", "champion"):
+        figures, correct = getattr(evaluation, contender), getattr(outcomes, contender)
+        if figures is None or figures.accuracy is None or correct is None:
+            continue
+        counted = sum(correct) / len(correct)
+        if not abs(figures.accuracy - counted) <= _TOLERANCE:
+            return f"the accuracy of {contender} is given as {figures.accuracy}, and its predictions say {counted}"
     return None
 
 
@@ -84,7 +89,7 @@ def _judge_threshold(name: str, gate: ThresholdGate, case: Case) -> GateResult:
     interval = wilson_interval(sum(case.outcomes.tuned), rows) if gate.metric == "accuracy" else None
     met = value >= gate.threshold if gate.direction == "min" else value <= gate.threshold
     bound = f"{'at least' if gate.direction == 'min' else 'at most'} {gate.threshold:g}"
-    shown = f"{gate.metric} {value:.3f}{_shown(interval)} on {rows} rows, {bound} is required"
+    shown = f"{gate.metric} {value:.3f}{f' [{interval[0]:.3f}, {interval[1]:.3f}]' if interval else ''} on {rows} rows, {bound} is required"
     if rows < gate.min_rows:
         return _result(name, gate, "hold", f"{shown}, on {gate.min_rows} rows or more; held", value, interval, rows)
     return _result(name, gate, "pass" if met else "fail", shown, value, interval, rows)
@@ -95,13 +100,11 @@ def _judge_improvement(name: str, gate: ImprovementGate, case: Case) -> GateResu
     if missing:
         return _result(name, gate, "hold", f"accuracy of {' and '.join(missing)} was not measured; held", rows=case.evaluation.rows)
     pairs = count_pairs(case.outcomes.tuned, case.outcomes.base)
-    interval = paired_interval(pairs)
-    wanted = f"more than {gate.threshold:+g}"
 
     def outcome(of: Interval) -> Outcome:
         return "pass" if of[0] > gate.threshold else "fail" if of[1] <= gate.threshold else "hold"
 
-    return _compared(name, gate, pairs, interval, outcome(interval), f"above the base in accuracy, {wanted} is required", outcome)
+    return _compared(name, gate, pairs, f"above the base in accuracy, more than {gate.threshold:+g} is required", outcome)
 
 
 def _judge_non_inferiority(name: str, gate: NonInferiorityGate, case: Case) -> GateResult:
@@ -113,14 +116,76 @@ def _judge_non_inferiority(name: str, gate: NonInferiorityGate, case: Case) -> G
     if evaluation.tuned.accuracy is None or evaluation.champion is None or evaluation.champion.accuracy is None:
         return _result(name, gate, "hold", f"accuracy of tuned or {champion} was not measured; held")
     tuned, other = case.outcomes.unseen_by_champion()
-    left_out = f" ({evaluation.champion_seen_rows} left out that it was trained on)" if evaluation.champion_seen_rows else ""
+    seen = sum(case.outcomes.champion_saw)
+    left_out = f" ({seen} rows left out that it was trained on)" if seen else ""
     if not tuned:
         return _result(name, gate, "hold", f"{champion} was trained on every test row; held", rows=0)
-    pairs = count_pairs(tuned, other)
-    interval = paired_interval(pairs)
 
     def outcome(of: Interval) -> Outcome:
         return "pass" if of[0] > -gate.threshold else "fail" if of[1] < 0 else "hold"
 
-    wanted = f"above {champion} in accuracy{left_out}, the lower end must be above {-gate.threshold:+g}"
-    return _compared(name, gate, pairs, interval, outcome(interval), wanted, outcome)
+    wanted = f"above {champion} in accuracy{left_out}, a lower end above {-gate.threshold:+g} is required"
+    return _compared(name, gate, count_pairs(tuned, other), wanted, outcome)
+
+
+def _judge_overfitting(name: str, gate: OverfittingGate, case: Case) -> GateResult:
+    trained, evaluation = case.trained, case.evaluation
+    found = judge_overfitting(
+        trained.curve,
+        trained.shipped_step,
+        evaluation.tuned_train_accuracy,
+        evaluation.tuned.accuracy,
+        severe_rebound=gate.threshold,
+        largest_gap=gate.max_accuracy_gap,
+    )
+    outcome: Outcome = "fail" if found.severity == "severe" else "hold" if found.severity == "unknown" else "pass"
+    return _result(name, gate, outcome, _overfitting_reason(found, gate), found.rebound, rows=evaluation.rows)
+
+
+def _overfitting_reason(found: Overfitting, gate: OverfittingGate) -> str:
+    if found.severity == "unknown":
+        return f"{found.finding}; held"
+    limits = f"; at most {gate.threshold:g} times and {gate.max_accuracy_gap:+g} are allowed" if found.rebound is not None else ""
+    remedy = f"; to do: {found.remedy}" if found.remedy else ""
+    return f"overfitting is {found.severity}: {found.finding}{limits}{remedy}"
+
+
+def _compared(
+    name: str,
+    gate: ImprovementGate | NonInferiorityGate,
+    pairs: Pairs,
+    wanted: str,
+    judge: Callable[[Interval], Outcome],
+) -> GateResult:
+    rows, interval = int(pairs.rows), paired_interval(pairs)
+    outcome = judge(interval)
+    shown = f"tuned is {pairs.difference:+.3f} [{interval[0]:+.3f}, {interval[1]:+.3f}] {wanted}, on {rows} rows"
+    if rows < gate.min_rows:
+        outcome, shown = "hold", f"{shown}, and {gate.min_rows} rows are needed; held"
+    elif outcome == "hold":
+        more = more_rows_to_decide(pairs, lambda of: judge(of) != "hold")
+        shown += f"; held: at these rates {f'about {more} more rows would decide' if more is not None else 'more rows would not decide'}"
+    return _result(name, gate, outcome, shown, pairs.difference, interval, rows)
+
+
+def _result(
+    name: str,
+    gate: GateConfig,
+    outcome: Outcome,
+    reason: str,
+    value: float | None = None,
+    interval: Interval | None = None,
+    rows: int | None = None,
+) -> GateResult:
+    metric = "validation_loss_rebound" if isinstance(gate, OverfittingGate) else gate.metric
+    return GateResult(
+        name=name,
+        kind=gate.kind,
+        metric=metric,
+        value=value,
+        threshold=gate.threshold,
+        interval=interval,
+        rows=rows,
+        outcome=outcome,
+        reason=reason,
+    )

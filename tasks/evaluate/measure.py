@@ -31,12 +31,33 @@ class _Exam:
 
 @dataclass(frozen=True)
 class _ChampionExam:
-    """The champion's exam with the rows that it had seen before, or why there is none."""
+    """The champion's exam and which test rows it had seen before, or why there is none."""
 
     name: str
     exam: _Exam | None
     saw: tuple[bool, ...]
     fault: str | None
+
+
+@dataclass(frozen=True)
+class _Session:
+    """Everything that was asked. `seen` is a sample of training rows."""
+
+    test: Questions
+    base: _Exam
+    tuned: _Exam
+    seen: Questions
+    on_seen: StageResult[Answers]
+    champion: _ChampionExam | None
+
+    def exams(self) -> dict[str, _Exam]:
+        """By the names that predictions and figures go under."""
+        exams = {"base": self.base, "tuned": self.tuned}
+        return exams | {"champion": self.champion.exam} if self.champion and self.champion.exam else exams
+
+    def parts(self) -> list[StageResult[Answers] | StageResult[Loss]]:
+        """Results that this evaluation is made from."""
+        return [self.on_seen, *(part for exam in self.exams().values() for part in (exam.answers, exam.loss))]
 
 
 def measure(
@@ -51,32 +72,41 @@ def measure(
         ModelError: the base or the trained adapter cannot be loaded.
     """
     started = time.monotonic()
+    examiner = Examiner(config, workspace, trained.layout, on_progress)
+    session = _ask(examiner, config.evaluation.train_sample_rows, prepared, trained, rival)
+    constrained = examiner.constrained_labels(prepared.labels) is not None
+    champion = session.champion
+    inputs = {
+        "data": prepared.digest,
+        "labels": prepared.labels,
+        "constrained": constrained,
+        "parts": [part.key for part in session.parts()],
+        "champion": [champion.name, champion.fault] if champion else None,
+    }
+
+    def build(folder: Path) -> EvaluationResult:
+        on_progress("figures of all contenders", len(session.test.rows), len(session.test.rows))
+        return _evaluate(folder, prepared, session, constrained=constrained)
+
+    result = run_stage(stage_store(workspace), "evaluate", inputs, EvaluationResult, build)
+    reused = result.reused and all(part.reused for part in session.parts())
+    return StageResult(result.name, result.value, result.key, time.monotonic() - started, reused)
+
+
+def _ask(examiner: Examiner, sample_rows: int, prepared: PreparedData, trained: TrainedModel, rival: Rival | None) -> _Session:
     test = read_questions("test rows", prepared.folder / "test.parquet")
     if not test.rows:
         raise EvaluationError("there are no test rows", where=str(prepared.folder), expected="at least one row")
-    seen = sample(read_questions("", prepared.folder / "train.parquet"), config.evaluation.train_sample_rows, "training rows")
-    examiner = Examiner(config, workspace, trained.layout, on_progress)
-    adapter = Adapter("tuned", trained.artifact, trained.artifact_digest)
-    base = _Exam(examiner.base_answers(test, prepared.labels), examiner.loss(None, test))
-    tuned = _Exam(examiner.answers(adapter, test), examiner.loss(adapter, test))
-    on_seen = examiner.answers(adapter, seen)
-    champion = _examine(examiner, rival, test) if rival is not None else None
-    exams = [base, tuned, *([champion.exam] if champion and champion.exam else [])]
-    inputs = {
-        "data": prepared.digest, "labels": prepared.labels, "on_seen": on_seen.key,
-        "exams": [[exam.answers.key, exam.loss.key] for exam in exams],
-        "champion": [champion.name, champion.fault] if champion else None,
-    }  # fmt: skip
-
-    def build(folder: Path) -> EvaluationResult:
-        on_progress("figures", 0, len(test.rows))
-        constrained = examiner.constrained_labels(prepared.labels) is not None
-        return _evaluate(folder, prepared, (test, base, tuned), (seen, on_seen.value), champion, constrained=constrained)
-
-    result = run_stage(stage_store(workspace), "evaluate", inputs, EvaluationResult, build)
-    parts = [on_seen, *(part for exam in exams for part in (exam.answers, exam.loss))]
-    reused = result.reused and all(part.reused for part in parts)
-    return StageResult(result.name, result.value, result.key, time.monotonic() - started, reused)
+    seen = sample(read_questions("all", prepared.folder / "train.parquet"), sample_rows, "training rows")
+    tuned = Adapter("tuned", trained.artifact, trained.artifact_digest)
+    return _Session(
+        test=test,
+        base=_Exam(examiner.base_answers(test, prepared.labels), examiner.loss(None, test)),
+        tuned=_Exam(examiner.answers(tuned, test), examiner.loss(tuned, test)),
+        seen=seen,
+        on_seen=examiner.answers(tuned, seen),
+        champion=_examine(examiner, rival, test) if rival is not None else None,
+    )
 
 
 def _examine(examiner: Examiner, rival: Rival, test: Questions) -> _ChampionExam:
@@ -89,7 +119,7 @@ def _examine(examiner: Examiner, rival: Rival, test: Questions) -> _ChampionExam
         digests = set(pl.read_parquet(rival.folder / TRAIN_ROWS)["digest"])
         adapter = Adapter(rival.adapter_name, rival.folder, rival.artifact_digest)
         exam = _Exam(examiner.answers(adapter, test), examiner.loss(adapter, test))
-    # Whatever keeps the champion from answering must hold the gate and not end the run.
+    # Whatever keeps the champion from answering holds the gate, and does not end the run.
     except Exception as error:
         _log.exception("the champion %s cannot be asked", rival.adapter_name)
         return _ChampionExam(rival.adapter_name, None, (), _said(error))
@@ -101,43 +131,34 @@ def _said(error: Exception) -> str:
     return next(iter(text.splitlines()), type(error).__name__)
 
 
-def _evaluate(
-    folder: Path,
-    prepared: PreparedData,
-    asked: tuple[Questions, _Exam, _Exam],
-    sampled: tuple[Questions, Answers],
-    champion: _ChampionExam | None,
-    *,
-    constrained: bool,
-) -> EvaluationResult:
+def _evaluate(folder: Path, prepared: PreparedData, session: _Session, *, constrained: bool) -> EvaluationResult:
     # Imported only when there is something to compute: they bring datasets, evaluate and scikit-learn.
     from tasks.evaluate.baseline import tfidf_figures
     from tasks.evaluate.metrics import measure_answers
 
-    test, base, tuned = asked
-    scratch, labelled, wanted = folder / SCRATCH, prepared.labels is not None, [answer_of(row) for row in test.rows]
+    test, exams, champion = session.test.rows, session.exams(), session.champion
+    scratch, labelled, expected = folder / SCRATCH, prepared.labels is not None, [answer_of(row) for row in test]
     scratch.mkdir(exist_ok=True)
-    exams = {"base": base, "tuned": tuned} | ({"champion": champion.exam} if champion and champion.exam else {})
     texts = {name: exam.answers.value.texts() for name, exam in exams.items()}
     figures = {
-        name: measure_answers(wanted, texts[name], labelled=labelled, mean_loss=exam.loss.value.mean, scratch=scratch)
+        name: measure_answers(expected, texts[name], labelled=labelled, mean_loss=exam.loss.value.mean, scratch=scratch)
         for name, exam in exams.items()
     }
-    columns = {"row_id": [row["row_id"] for row in test.rows], "expected": wanted, **texts}
     saw = champion.saw if champion and champion.exam else ()
-    pl.DataFrame({**columns, "champion_saw": saw} if "champion" in exams else columns).write_parquet(folder / PREDICTIONS)
-    train = read_questions("", prepared.folder / "train.parquet")
+    columns = {"row_id": [row["row_id"] for row in test], "expected": expected, **texts} | ({"champion_saw": saw} if saw else {})
+    pl.DataFrame(columns).write_parquet(folder / PREDICTIONS)
+    train = read_questions("all", prepared.folder / "train.parquet").rows
     return EvaluationResult(
         folder=folder,
-        rows=len(test.rows),
+        rows=len(test),
         base=figures["base"],
         tuned=figures["tuned"],
-        tfidf=tfidf_figures(train.rows, test.rows, labelled=labelled, scratch=scratch),
+        tfidf=tfidf_figures(train, test, labelled=labelled, scratch=scratch),
         champion=figures.get("champion"),
         champion_name=champion.name if champion else None,
         champion_fault=champion.fault if champion else None,
         champion_seen_rows=sum(saw),
-        tuned_train_accuracy=_share_right(sampled[0], sampled[1].texts()),
+        tuned_train_accuracy=_share_right(session.seen, session.on_seen.value.texts()),
         base_constrained=constrained,
     )
 

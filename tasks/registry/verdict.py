@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Literal
@@ -98,7 +98,7 @@ def verified_evidence(registry: Registry, model_name: str, version: int, cache: 
         raise _refused(name, f"{model_name} has no version {version}", "a registered version")
     if tags.get(VERDICT_TAG) != "pass":
         raise _refused(name, f"its verdict is {tags.get(VERDICT_TAG, 'missing')}", f"tag {VERDICT_TAG} to be pass")
-    folder = _fetch(registry, model_name, version, tags, cache)
+    folder = fetch(registry, model_name, version, tags, cache)
     report = _checked_report(name, folder, tags)
     config = _checked_config(name, folder, report, model_name)
     return Evidence(
@@ -148,8 +148,12 @@ def approve(registry: Registry, evidence: Evidence) -> Approval:
     return Approval(state=state, policy="mlflow_review", actor="unauthenticated (MLflow tag)", reason=reason)
 
 
-def _fetch(registry: Registry, model_name: str, version: int, tags: dict[str, str], cache: Path) -> Path:
-    """The version's copy in the cache. A copy that no longer is what the tags say is fetched again, once."""
+def fetch(registry: Registry, model_name: str, version: int, tags: Mapping[str, str], cache: Path) -> Path:
+    """The version's copy in the cache, with both its folders. A copy that no longer is what the tags say is fetched again, once.
+
+    Raises:
+        RegistryError: the registry does not answer, or lacks the files.
+    """
     target = cache / adapter_name(model_name, version)
     with exclusive(cache / f".{target.name}.lock"):
         if target.exists() and not _intact(target, tags):
@@ -165,7 +169,7 @@ def _fetch(registry: Registry, model_name: str, version: int, tags: dict[str, st
     return target
 
 
-def _intact(folder: Path, tags: dict[str, str]) -> bool:
+def _intact(folder: Path, tags: Mapping[str, str]) -> bool:
     report = folder / EVIDENCE_FOLDER / GATE_REPORT
     try:
         return read_manifest(folder / MODEL_FOLDER).digest == tags.get(ARTIFACT_TAG) and sha256_file(report) == tags.get(GATE_REPORT_TAG)

@@ -205,7 +205,7 @@ ROWS = st.lists(
             "instruction": st.sampled_from(["Do it.", "Do it.", "Other.", None]),
             "input": TEXTS,
             "output": ANSWERS,
-            "group": st.sampled_from("pqr"),
+            "group": st.sampled_from("pqrstuvwxyz"),
         }
     ),
     min_size=1,

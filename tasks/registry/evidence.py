@@ -1,0 +1,82 @@
+"""What a version keeps beside its artifact: what it was judged by, and a page that a person can read."""
+
+import json
+from pathlib import Path
+from tempfile import mkdtemp
+
+import polars as pl
+
+from pipeline_config.pipeline import PipelineConfig
+from tasks.artifacts import EvaluationResult, Figures, GateEvidence, PreparedData, RunContext
+from tasks.files import write_atomically, write_json
+from tasks.registry.port import ARTIFACT_TAG, CONFIG, GATE_REPORT, GATE_REPORT_TAG, PARITY, PREDICTIONS, RUN_TAG, VERDICT_TAG
+from tasks.rows import prompt_of, read_rows
+
+
+def collect(
+    folder: Path, config: PipelineConfig, prepared: PreparedData, evaluated: EvaluationResult, judged: GateEvidence
+) -> dict[str, Path]:
+    """Writes what is not a file yet into a folder; returns every evidence file by its name in the registry."""
+    written = Path(mkdtemp(dir=folder))
+    write_json(written / CONFIG, config.as_json())
+    predictions = evaluated.folder / PREDICTIONS
+    write_parity(written / PARITY, prepared.folder / "test.parquet", predictions, config.deployment.parity_rows)
+    return {CONFIG: written / CONFIG, PARITY: written / PARITY, GATE_REPORT: judged.path, PREDICTIONS: predictions}
+
+
+def write_parity(path: Path, test_rows: Path, predictions: Path, count: int) -> None:
+    """Writes test prompts and the tuned model's answers to them, one JSON object a line, spread evenly over the test rows.
+
+    Each line is `{"messages": [...], "answer": "..."}`; the messages end with a user turn.
+    """
+    answers = dict(pl.read_parquet(predictions, columns=["row_id", "tuned"]).iter_rows())
+    rows = read_rows(test_rows)
+    chosen = [rows[index * len(rows) // count] for index in range(count)] if len(rows) > count else rows
+    lines = [json.dumps({"messages": prompt_of(row), "answer": answers[row["row_id"]]}, ensure_ascii=False) for row in chosen]
+    write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
+
+
+def tags_of(context: RunContext, judged: GateEvidence) -> dict[str, str]:
+    """The tags that a version gets with its first breath."""
+    return {
+        VERDICT_TAG: judged.report.verdict,
+        ARTIFACT_TAG: judged.report.artifact_digest,
+        GATE_REPORT_TAG: judged.digest,
+        RUN_TAG: context.run_id,
+    }
+
+
+def describe(config: PipelineConfig, context: RunContext, evaluated: EvaluationResult, judged: GateEvidence) -> str:
+    """Markdown for the version's page: verdict, figures, gates, links."""
+    report = judged.report
+    lines = [
+        f"**Verdict: {report.verdict}** on {evaluated.rows} test rows. Approval policy: `{config.registry.approval}`.",
+        "",
+        "| | accuracy | macro-F1 | perplexity |",
+        "| --- | --- | --- | --- |",
+        _figures_line("base", evaluated.base),
+        _figures_line("tuned", evaluated.tuned),
+        *([_figures_line(f"champion {evaluated.champion_name}", evaluated.champion)] if evaluated.champion else []),
+        "",
+        "| gate | value | threshold | outcome | reason |",
+        "| --- | --- | --- | --- | --- |",
+        *(f"| {g.name} | {_number(g.value)} | {_number(g.threshold)} | {g.outcome} | {_cell(g.reason)} |" for g in report.gates),
+        "",
+        f"[MLflow run]({context.mlflow_run_url})",
+        *([f"[Prefect run]({context.prefect_run_url})"] if context.prefect_run_url else []),
+        "",
+        f"Artifact `{report.artifact_digest}`, gate report `{judged.digest}`, base `{config.model.name_or_path}`.",
+    ]
+    return "\n".join(lines)
+
+
+def _figures_line(name: str, figures: Figures) -> str:
+    return f"| {name} | {_number(figures.accuracy)} | {_number(figures.macro_f1)} | {_number(figures.perplexity)} |"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,142 @@
+"""The registry stage as Prefect tasks: register a version, prove it, ask for its approval, make it live, take that back."""
+
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.logging import get_run_logger
+
+from pipeline_config.environment import Machine, read_machine
+from pipeline_config.errors import PromotionRefused
+from pipeline_config.pipeline import PipelineConfig
+from tasks.artifacts import EvaluationResult, GateEvidence, PreparedData, RegisteredVersion, Rival, RunContext, TrainedModel
+from tasks.files import exclusive, ledger_path, version_cache
+from tasks.ledger import Entry, Ledger
+from tasks.registry.evidence import collect, describe, tags_of
+from tasks.registry.mlflow_registry import MlflowRegistry
+from tasks.registry.port import adapter_name
+from tasks.registry.promote import is_live, promote, undo
+from tasks.registry.rival import rival_of
+from tasks.registry.verdict import Approval, Evidence, approve, verified_evidence
+from tasks.stages import StageResult
+
+
+@task(name="find the champion", persist_result=False, cache_policy=NO_CACHE)
+def find_rival(config: PipelineConfig, context: RunContext, trained: StageResult[TrainedModel]) -> Rival | None:
+    """The version that the new artifact has to stand up to; null for a first version."""
+    registry, ledger = _registry(read_machine()), Ledger(ledger_path(context.workspace))
+    return rival_of(registry, ledger, config.registry.model_name, trained.value.artifact_digest, version_cache(context.workspace))
+
+
+@task(name="register", persist_result=False, cache_policy=NO_CACHE)
+def register(
+    config: PipelineConfig,
+    context: RunContext,
+    prepared: StageResult[PreparedData],
+    trained: StageResult[TrainedModel],
+    evaluated: StageResult[EvaluationResult],
+    judged: StageResult[GateEvidence],
+) -> StageResult[RegisteredVersion]:
+    """Makes the artifact a version, whatever its verdict, unless the same artifact with the same report is one already."""
+    started = time.monotonic()
+    registry, name, evidence = _registry(read_machine()), config.registry.model_name, judged.value
+    artifact = evidence.report.artifact_digest
+    with exclusive(_lock(context.workspace)), TemporaryDirectory() as folder:
+        found = registry.find(name, artifact, evidence.digest)
+        version = found or registry.register(
+            name,
+            context.mlflow_run_id,
+            trained.value.artifact,
+            collect(Path(folder), config, prepared.value, evaluated.value, evidence),
+            tags_of(context, evidence),
+            describe(config, context, evaluated.value, evidence),
+        )
+    value = RegisteredVersion(
+        model_name=name,
+        version=version,
+        adapter_name=adapter_name(name, version),
+        artifact_digest=artifact,
+        gate_report_digest=evidence.digest,
+        url=registry.url(name, version),
+    )
+    return StageResult("register", value, evidence.digest, time.monotonic() - started, found is not None)
+
+
+def is_already_live(context: RunContext, registered: RegisteredVersion) -> bool:
+    """Whether exactly this version is what the ledger says is live."""
+    live = Ledger(ledger_path(context.workspace)).live(registered.model_name)
+    digests = (registered.version, registered.artifact_digest, registered.gate_report_digest)
+    return live is not None and (live.version, live.artifact_digest, live.gate_report_digest) == digests
+
+
+@task(name="verify the evidence", persist_result=False, cache_policy=NO_CACHE)
+def verify(model_name: str, version: int) -> Evidence:
+    """Fetches a version and proves that it passed.
+
+    Raises:
+        PromotionRefused: it does not.
+    """
+    machine = read_machine()
+    evidence = verified_evidence(_registry(machine), model_name, version, version_cache(machine.workspace))
+    get_run_logger().info("%s passed: its files, gate report and configuration are the ones that were judged", evidence.adapter_name)
+    return evidence
+
+
+@task(name="ask for approval", persist_result=False, cache_policy=NO_CACHE)
+def ask_approval(evidence: Evidence) -> Approval:
+    """What the version's approval policy says now."""
+    approval = approve(_registry(read_machine()), evidence)
+    get_run_logger().info("%s by %s: %s", approval.state, approval.actor, approval.reason)
+    return approval
+
+
+@task(name="make it live", persist_result=False, cache_policy=NO_CACHE)
+def make_live(evidence: Evidence, approval: Approval) -> Entry:
+    """Records the version as live in the ledger, then moves the aliases.
+
+    Raises:
+        LedgerError: somebody else promoted meanwhile.
+    """
+    machine = read_machine()
+    entry = promote(_registry(machine), _ledger(machine), evidence, approval, _lock(machine.workspace))
+    get_run_logger().info("ledger entry %d: %s is live", entry.seq, entry.adapter_name)
+    return entry
+
+
+@task(name="check that it is live", persist_result=False, cache_policy=NO_CACHE)
+def require_live(evidence: Evidence) -> None:
+    """Refuses a version that the ledger does not name.
+
+    Raises:
+        PromotionRefused: another version is live, or none.
+    """
+    live = _ledger(read_machine()).live(evidence.model_name)
+    if not is_live(live, evidence):
+        found = live.adapter_name if live else None
+        raise PromotionRefused(
+            f"the ledger says that {found or 'no version'} is live", where=evidence.adapter_name,
+            expected="this version to be promoted first", hint="start the `promotion` deployment instead",
+        )  # fmt: skip
+
+
+@task(name="undo the promotion", persist_result=False, cache_policy=NO_CACHE)
+def take_back(evidence: Evidence, reason: str) -> Entry | None:
+    """Makes live what was live before, in ledger and aliases; null if the version is not live any more."""
+    machine = read_machine()
+    entry = undo(_registry(machine), _ledger(machine), evidence, reason, _lock(machine.workspace))
+    get_run_logger().warning("%s is taken back; live is %s", evidence.adapter_name, (entry.adapter_name if entry else None) or "nothing")
+    return entry
+
+
+def _registry(machine: Machine) -> MlflowRegistry:
+    return MlflowRegistry(machine.mlflow_url)
+
+
+def _ledger(machine: Machine) -> Ledger:
+    return Ledger(ledger_path(machine.workspace))
+
+
+def _lock(workspace: Path) -> Path:
+    return workspace / "registry.lock"
