@@ -14,7 +14,7 @@ from flows.starting import start_promotion
 from pipeline_config.environment import read_machine
 from pipeline_config.loading import PresetName, load_config
 from tasks.evaluate.task import evaluate_model, judge
-from tasks.registry.task import find_rival, register
+from tasks.registry.task import find_rival, is_already_live, register
 from tasks.report.opening import open_run, tracked_until_closed
 from tasks.report.task import RunReport
 from tasks.train.task import train
@@ -41,7 +41,10 @@ def finetune(preset: Preset = "demo", config_file: ConfigFile = None, overrides:
         rival = find_rival(config, context, trained)
         evaluated = report.add(evaluate_model(config, context, prepared, trained, rival))
         judged = report.add(judge(config, context, prepared, trained, evaluated))
-        registered = report.add(register(config, context, trained, evaluated, judged))
+        registered = report.add(register(config, context, prepared, trained, evaluated, judged))
         if judged.value.report.verdict == "pass":
-            report.promoted(start_promotion(registered.value, machine))
+            if is_already_live(context, registered.value):
+                report.already_live()
+            else:
+                report.promoted(start_promotion(registered.value, machine))
     return report.final_state()

@@ -7,6 +7,7 @@
 | `TUNEGATE_WORK_POOL` | process work pool of the deployments | `tunegate` |
 | `PREFECT_API_URL` | a Prefect server of your own; none is started then | local |
 | `MLFLOW_TRACKING_URI` | an MLflow server of your own; none is started then | local |
+| `PREFECT_HOME` | Prefect's own files and its SQLite database | `services/prefect` in the workspace |
 | `HF_HOME` | Hugging Face's cache | theirs |
 """
 
@@ -41,6 +42,7 @@ class Machine(Section):
     """What this machine offers: folders, ports and servers. Never part of a run's digest."""
 
     workspace: Path
+    prefect_home: Path
     prefect_port: int = Field(4200, ge=1, le=65535)
     mlflow_port: int = Field(5000, ge=1, le=65535)
     server_port: int = Field(8000, ge=1, le=65535)
@@ -70,16 +72,15 @@ class Machine(Section):
 
     def variables(self) -> dict[str, str]:
         """Environment of every process that tunegate starts, so that all of them see this same machine."""
-        variables = {
+        return {
             **TELEMETRY_OFF,
             "TUNEGATE_WORKSPACE": str(self.workspace),
             "TUNEGATE_WORK_POOL": self.work_pool,
             "PREFECT_API_URL": self.prefect_api_url,
             "MLFLOW_TRACKING_URI": self.mlflow_url,
+            "PREFECT_HOME": str(self.prefect_home),
+            **{name: str(getattr(self, field)) for field, name in _PORTS.items()},
         }
-        if "PREFECT_HOME" not in os.environ:
-            variables["PREFECT_HOME"] = str(self.workspace / "services" / "prefect")
-        return variables | {name: str(getattr(self, field)) for field, name in _PORTS.items()}
 
     def child_environment(self) -> dict[str, str]:
         """The caller's environment with :meth:`variables` on top."""
@@ -100,7 +101,14 @@ def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
     workspace = Path(source.get("TUNEGATE_WORKSPACE", "workspace")).absolute()
     values: dict[str, object] = {field: source[name] for field, name in _PORTS.items() if name in source}
     try:
-        machine = Machine.model_validate({"workspace": workspace, "work_pool": source.get("TUNEGATE_WORK_POOL", "tunegate"), **values})
+        machine = Machine.model_validate(
+            {
+                "workspace": workspace,
+                "prefect_home": source.get("PREFECT_HOME", workspace / "services" / "prefect"),
+                "work_pool": source.get("TUNEGATE_WORK_POOL", "tunegate"),
+                **values,
+            }
+        )
     except ValidationError as error:
         faults = [f"{_PORTS.get(str(e['loc'][0]), e['loc'][0])}={e['input']!r}: {e['msg']}" for e in error.errors()]
         raise ConfigError.of_faults(faults, where="environment variables") from error

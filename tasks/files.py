@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 _CHUNK = 1 << 20
+SUMMARY = "summary.json"
+"""What a run did, in its folder."""
+LATEST = "latest"
+"""Beside the run folders: a link to the newest one."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -71,7 +75,7 @@ def exclusive(path: Path) -> Iterator[None]:
 
 def point_latest_at(run_folder: Path) -> None:
     """Makes `runs/latest` name this run, atomically."""
-    link, draft = run_folder.parent / "latest", run_folder.parent / f".latest.{os.getpid()}"
+    link, draft = run_folder.parent / LATEST, run_folder.parent / f".latest.{os.getpid()}"
     draft.unlink(missing_ok=True)
     draft.symlink_to(run_folder.name)
     draft.replace(link)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypedDict
 
 import polars as pl
+from typing_extensions import TypedDict
 
 from tasks.files import sha256_json
 

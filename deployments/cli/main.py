@@ -1,130 +1,121 @@
-"""The console script `tunegate`. Every make target only wraps it."""
+"""The console script `tunegate`. Every make target only wraps one of its commands.
+
+Heavy modules are imported inside the commands: `--help` and faults of the configuration need none of them.
+"""
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 
-from deployments.cli.options import EXIT_ERROR, ConfigFile, Overrides, Preset, exit_with, split_overrides
+from deployments.cli.options import ConfigFile, Overrides, Preset, split_overrides
 from pipeline_config.environment import read_machine
+from pipeline_config.errors import ConfigError, TunegateError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Fine-tuning behind gates.")
-config_app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
+if TYPE_CHECKING:
+    from deployments.services.lifecycle import ServiceStatus
+
+EXIT_ERROR, EXIT_CONFIG = 1, 2
+
+app = typer.Typer(
+    help="Fine-tuning whose production step opens only when the gates pass.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    app()
+    """Runs the command line; a deliberate error is one message on standard error and an exit code, never a stack trace."""
+    try:
+        app()
+    except TunegateError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(EXIT_CONFIG if isinstance(error, ConfigError) else EXIT_ERROR)
 
 
 @app.command()
 def run(preset: Preset = "demo", config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """The main job: data to production, if the gates pass.
+    """Run the main job, from rows to production.
 
-    Exits 0 live, 1 error, 2 wrong configuration, 3 a gate failed, 4 held, 5 awaiting approval.
+    Exits 0 when the version is live, 3 when a gate failed, 4 for want of evidence, 5 when it awaits approval, 1 after an error and 2 for a
+    wrong configuration.
     """
+    from deployments.cli.run import run as run_job
 
-    def action() -> int:
-        from deployments.cli.run import run as run_pipeline
-
-        return run_pipeline(preset, config, split_overrides(overrides), read_machine())
-
-    exit_with(action)
+    raise typer.Exit(run_job(preset, config, split_overrides(overrides), read_machine()))
 
 
 @app.command()
 def validate(preset: Preset = "demo", config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """Check the data and stop there. Exits 0 fit, 3 refused, 2 wrong configuration."""
+    """Check the configuration and the data, and stop there. Exits 0 when the data is fit, 3 when it is refused."""
+    from pipeline_config.loading import load_config
 
-    def action() -> int:
-        from pipeline_config.loading import load_config
+    loaded = load_config(preset, config, split_overrides(overrides))
+    from deployments.cli.validate import validate as validate_data
 
-        loaded = load_config(preset, config, split_overrides(overrides))
-        from deployments.cli.validate import validate as validate_data
-
-        return validate_data(loaded)
-
-    exit_with(action)
+    raise typer.Exit(validate_data(loaded))
 
 
 @app.command()
 def up() -> None:
-    """Start Prefect, its worker, MLflow and the model server, whatever of them is not up."""
+    """Start Prefect, a worker, MLflow and the model server; leave alone what runs."""
+    from deployments.services.lifecycle import up as bring_up
 
-    def action() -> int:
-        from deployments.services.lifecycle import up as start
-
-        start(read_machine(), _say)
-        return 0
-
-    exit_with(action)
+    _show(bring_up(read_machine(), _say))
 
 
 @app.command()
 def down() -> None:
-    """Stop exactly what `up` started."""
+    """Stop what `up` started, and nothing else."""
+    from deployments.services.lifecycle import down as take_down
 
-    def action() -> int:
-        from deployments.services.lifecycle import down as stop
-
-        if not stop(read_machine(), _say):
-            _say("nothing was running")
-        return 0
-
-    exit_with(action)
+    take_down(read_machine(), _say)
 
 
 @app.command()
 def status() -> None:
-    """Say what is up, and where. Exits 1 if anything is not."""
+    """Say what is up, and where. Exits 1 unless everything is."""
+    from deployments.services.lifecycle import status as look
 
-    def action() -> int:
-        from deployments.services.lifecycle import status as look
-
-        found = look(read_machine())
-        for service in found:
-            state = "up" if service.healthy else "down"
-            print(
-                f"{service.name:13} {state:5} {service.url}" + ("" if service.ours else "  (not started here)" if service.healthy else "")
-            )
-        return 0 if all(service.healthy for service in found) else EXIT_ERROR
-
-    exit_with(action)
+    services = look(read_machine())
+    _show(services)
+    raise typer.Exit(0 if all(service.state == "up" for service in services) else EXIT_ERROR)
 
 
 @app.command()
 def deploy() -> None:
-    """Register the Prefect deployments; services are started if they are not up."""
+    """Register the Prefect deployments, with the local services up."""
+    from deployments.registration import register_deployments
+    from deployments.services.lifecycle import up as bring_up
 
-    def action() -> int:
-        from deployments.registration import register_deployments
-        from deployments.services.lifecycle import up as start
-
-        machine = read_machine()
-        start(machine, _say)
-        register_deployments(machine, _say)
-        print(f"deployments: {machine.prefect_ui_url}/deployments")
-        return 0
-
-    exit_with(action)
+    machine = read_machine()
+    if machine.own_prefect_url is None:
+        bring_up(machine, _say)
+    if not register_deployments(machine, _say):
+        print(f"nothing has changed since the deployments were registered: {machine.prefect_ui_url}/deployments")
 
 
-@config_app.command()
-def show(preset: Preset = "demo", config: ConfigFile = None, overrides: Overrides = None) -> None:
-    """Print the configuration that a run would use, as YAML, with its digest."""
+@config_app.command("show")
+def config_show(preset: Preset = "demo", config: ConfigFile = None, overrides: Overrides = None) -> None:
+    """Print every key of the configuration that a run would use, as YAML, with its digest."""
+    import yaml
 
-    def action() -> int:
-        import yaml
+    from pipeline_config.loading import config_digest, load_config
 
-        from pipeline_config.loading import config_digest, load_config
+    loaded = load_config(preset, config, split_overrides(overrides))
+    print(f"# digest: {config_digest(loaded)}")
+    print(yaml.safe_dump(loaded.as_json(), sort_keys=False, allow_unicode=True), end="")
 
-        loaded = load_config(preset, config, split_overrides(overrides))
-        print(f"# digest {config_digest(loaded)}")
-        print(yaml.safe_dump(loaded.as_json(), sort_keys=False, allow_unicode=True), end="")
-        return 0
 
-    exit_with(action)
+def _show(services: "Sequence[ServiceStatus]") -> None:
+    for service in services:
+        notes = [f"process {service.pid}"] if service.pid else []
+        if service.detail:
+            notes += [service.detail, *([f"log: {service.log}"] if service.log else [])]
+        print(f"{service.name:<13} {service.state:<7} {service.url}  {'; '.join(notes)}".rstrip())
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(text, file=sys.stderr)

@@ -1,131 +1,142 @@
-"""The local services: how each is started, and how it shows that it works."""
+"""What the local services are: command, environment, port, and the question that tells whether each is well."""
 
+import hashlib
+import platform
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import httpx
-
+from deployments.services.health import mlflow_fault, model_server_fault, prefect_fault, worker_fault
+from deployments.services.prefect_api import ensure_pool
+from deployments.services.processes import services_folder
 from pipeline_config.environment import LOOPBACK, Machine
+from pipeline_config.errors import ServiceError
+from tasks.files import sha256_json
 
-WORKER_LIMIT = 4
-"""Flow runs that the worker executes at once: a main job, the promotion that it started, and room for two more."""
-
-_TIMEOUT = 5.0
+CONCURRENT_RUNS = 8
+"""Flow runs of the worker at one time. More than two: `finetune` waits for `promotion`, which waits for `rollout`."""
 
 
 @dataclass(frozen=True)
 class Service:
-    """One process to run, or somebody else's server to use.
+    """One service.
 
     Attributes:
-        command: null for a server that the user runs; it is only checked.
-        port: null for a process that listens nowhere.
-        port_variable: the environment variable that moves the port.
-        healthy: whether it answers as itself; any exception of httpx means no.
-        after: names of services that must be healthy before this one is started.
+        url: where a person or a client finds it.
+        fault: what is wrong with the running service, None if nothing. Its argument is the time (seconds since the epoch) of its start.
+        command: starts it. Empty: it is the user's own server, and is only looked at.
+        variables: environment on top of :meth:`Machine.child_environment`.
+        port: what it listens on, with the environment variable that changes it.
+        needs: services that have to be up before it is started.
+        prepare: called before it is started.
     """
 
     name: str
     url: str
-    command: tuple[str, ...] | None
-    port: int | None
-    port_variable: str
-    healthy: Callable[[], bool]
-    extra_environment: Mapping[str, str] = field(default_factory=dict)
-    after: tuple[str, ...] = ()
+    fault: Callable[[float], str | None]
+    command: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    port: int | None = None
+    setting: str = ""
+    needs: tuple[str, ...] = ()
+    prepare: Callable[[], None] = lambda: None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine starts and stops it."""
+        return bool(self.command)
+
+    def settings(self, machine: Machine) -> str:
+        """Digest of what it is started with."""
+        return sha256_json([self.command, {**machine.variables(), **self.variables}])
 
 
-def services(machine: Machine) -> tuple[Service, ...]:
-    """All services of a machine, in the order in which a person thinks of them."""
-    return _prefect(machine), _worker(machine), _mlflow(machine), _model_server(machine)
+def catalogue(machine: Machine) -> list[Service]:
+    """The services of this machine, in the order of their start.
+
+    Raises:
+        ServiceError: MLflow is set to something that is not a server.
+    """
+    return [_prefect(machine), _mlflow(machine), _model_server(machine), _worker(machine)]
 
 
 def _prefect(machine: Machine) -> Service:
-    port = str(machine.prefect_port)
-    command = (_script("prefect"), "server", "start", "--host", LOOPBACK, "--port", port)
-    own = machine.own_prefect_url is not None
+    def fault(_: float) -> str | None:
+        return prefect_fault(machine)
+
+    if machine.own_prefect_url is not None:
+        return Service("prefect", machine.prefect_ui_url, fault, setting="PREFECT_API_URL")
     return Service(
         name="prefect",
         url=machine.prefect_ui_url,
-        command=None if own else command,
-        port=None if own else machine.prefect_port,
-        port_variable="TUNEGATE_PREFECT_PORT",
-        healthy=lambda: _get(f"{machine.prefect_api_url}/health") is True,
-    )
-
-
-def _worker(machine: Machine) -> Service:
-    command = (_script("prefect"), "worker", "start", "--type", "process", "--pool", machine.work_pool, "--limit", str(WORKER_LIMIT))
-    return Service(
-        name="worker",
-        url=f"{machine.prefect_ui_url}/work-pools/work-pool/{machine.work_pool}",
-        command=command,
-        port=None,
-        port_variable="",
-        healthy=lambda: _worker_is_online(machine),
-        # Prefect looks for scheduled runs every ten seconds unless told otherwise.
-        extra_environment={"PREFECT_WORKER_QUERY_SECONDS": "1"},
-        after=("prefect",),
+        fault=fault,
+        command=(*_module("prefect"), "server", "start", "--host", LOOPBACK, "--port", str(machine.prefect_port)),
+        port=machine.prefect_port,
+        setting="TUNEGATE_PREFECT_PORT",
     )
 
 
 def _mlflow(machine: Machine) -> Service:
-    folder = machine.workspace / "services" / "mlflow"
-    command = (
-        _script("mlflow"), "server", "--host", LOOPBACK, "--port", str(machine.mlflow_port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
-        "--serve-artifacts", "--artifacts-destination", str(folder / "artifacts"),
-    )  # fmt: skip
-    own = machine.own_mlflow_url is not None
+    def fault(_: float) -> str | None:
+        return mlflow_fault(machine)
+
+    if machine.own_mlflow_url is not None:
+        if not machine.own_mlflow_url.startswith(("http://", "https://")):
+            raise ServiceError(
+                f"{machine.own_mlflow_url!r} is not the address of a server", where="MLFLOW_TRACKING_URI", expected="http:// or https://",
+                hint="unset it to have a local MLflow server; a file or a database must have one owner, which is a server",
+            )  # fmt: skip
+        return Service("mlflow", machine.mlflow_url, fault, setting="MLFLOW_TRACKING_URI")
+    folder = services_folder(machine.workspace) / "mlflow"
+    stores = (
+        "--backend-store-uri",
+        f"sqlite:///{folder / 'mlflow.db'}",
+        "--serve-artifacts",
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+    )
     return Service(
         name="mlflow",
         url=machine.mlflow_url,
-        command=None if own else command,
-        port=None if own else machine.mlflow_port,
-        port_variable="TUNEGATE_MLFLOW_PORT",
-        healthy=lambda: _is_mlflow(machine.mlflow_url),
-        # Its job runners judge GenAI traces, which nobody has here, and make the start several times slower.
-        extra_environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_SERVER_JOB_ENABLE_PERIODIC_TASKS": "false"},
+        fault=fault,
+        command=(*_module("mlflow"), "server", "--host", LOOPBACK, "--port", str(machine.mlflow_port), "--workers", "1", *stores),
+        variables={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # job schedulers that nobody needs here
+        port=machine.mlflow_port,
+        setting="TUNEGATE_MLFLOW_PORT",
+        prepare=lambda: folder.mkdir(parents=True, exist_ok=True),
     )
 
 
 def _model_server(machine: Machine) -> Service:
     return Service(
         name="model-server",
-        url=f"{machine.server_url}/v1",
-        command=(sys.executable, "-m", "deployments.server"),
+        url=machine.server_url,
+        fault=lambda _: model_server_fault(machine),
+        command=_module("deployments.server"),
         port=machine.server_port,
-        port_variable="TUNEGATE_SERVER_PORT",
-        healthy=lambda: _service_of(_get(f"{machine.server_url}/health")) == "tunegate-model-server",
+        setting="TUNEGATE_SERVER_PORT",
     )
 
 
-def _script(name: str) -> str:
-    """A console script of this environment, whatever PATH says."""
-    return str(Path(sys.executable).parent / name)
+def _worker(machine: Machine) -> Service:
+    name = _worker_name(machine)
+    start = ("worker", "start", "--type", "process", "--pool", machine.work_pool, "--name", name, "--limit", str(CONCURRENT_RUNS))
+    return Service(
+        name="worker",
+        url=f"{machine.prefect_ui_url}/work-pools/work-pool/{machine.work_pool}",
+        fault=lambda since: worker_fault(machine, name, since),
+        command=(*_module("prefect"), *start),
+        variables={"PREFECT_WORKER_QUERY_SECONDS": "1"},
+        needs=("prefect",),
+        prepare=lambda: ensure_pool(machine),
+    )
 
 
-def _get(url: str) -> Any:
-    response = httpx.get(url, timeout=_TIMEOUT)
-    response.raise_for_status()
-    return response.json()
+def _module(name: str) -> tuple[str, ...]:
+    """Runs a module of this interpreter's environment; `-P` keeps the working directory out of the import path."""
+    return (sys.executable, "-P", "-m", name)
 
 
-def _service_of(answer: Any) -> Any:
-    return answer.get("service") if isinstance(answer, dict) else None
-
-
-def _is_mlflow(url: str) -> bool:
-    """`/health` alone says OK on many servers; an experiment search is MLflow's."""
-    body = {"max_results": 1}
-    response = httpx.post(f"{url.rstrip('/')}/api/2.0/mlflow/experiments/search", json=body, timeout=_TIMEOUT)
-    return response.status_code in (200, 401)
-
-
-def _worker_is_online(machine: Machine) -> bool:
-    url = f"{machine.prefect_api_url}/work_pools/{machine.work_pool}/workers/filter"
-    response = httpx.post(url, json={}, timeout=_TIMEOUT)
-    return response.status_code == 200 and any(worker.get("status") == "ONLINE" for worker in response.json())
+def _worker_name(machine: Machine) -> str:
+    """Tells the workers of several hosts and checkouts on one Prefect server apart."""
+    return f"{platform.node()}-{hashlib.sha256(str(machine.workspace).encode()).hexdigest()[:6]}"

@@ -1,95 +1,225 @@
-"""Starts a process that outlives this one, remembers it, and ends exactly it: a process id alone could be somebody else's by now."""
+"""Starts a service in a session of its own, recognises it later, and ends it with everything that it started.
 
-import contextlib
+A process is recognised by its id and its creation time together, because ids are used again. What it started in turn is recognised by a
+random mark in the environment: children inherit it, also those that move to a session of their own, as Prefect's flow runs and our
+training do.
+"""
+
+import logging
 import os
-import signal
-import socket
+import secrets
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
+from pydantic import ValidationError
 
-from pipeline_config.environment import LOOPBACK
-from tasks.files import read_json, write_json
+from pipeline_config.base import Section
+from tasks.files import write_json
 
-_CLOCK_TOLERANCE = 0.05
-"""Seconds by which two readings of a process's start may differ."""
+MARK = "TUNEGATE_SERVICE_MARK"
+"""Environment variable that tells the processes of one start of one service from all others."""
+
+PATIENCE = 20.0
+"""Seconds between asking and killing; a training run writes its checkpoint within ten."""
+
+_RECORD = ".process.json"
+_CLOCK_TOLERANCE = 1.0
+_SECONDS_BETWEEN_LOOKS = 0.1
+
+_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class ManagedProcess:
-    """A process that was started here. `folder` holds its log and the note by which it is found again."""
+class ProcessRecord(Section):
+    """What is written down about a started service, so that a later call finds it."""
 
     name: str
-    folder: Path
+    pid: int
+    created: float
+    """Seconds since the epoch, as the operating system tells it."""
+    mark: str
+    settings: str
+    """Digest of what it was started with."""
 
-    @property
-    def log(self) -> Path:
-        """Everything that it printed since its last start."""
-        return self.folder / f"{self.name}.log"
 
-    @property
-    def _note(self) -> Path:
-        return self.folder / f"{self.name}.json"
+def services_folder(workspace: Path) -> Path:
+    """`services/`: a log and a record for each service, and their data."""
+    return workspace / "services"
 
-    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Starts the command as the leader of a new session, so that it and its children form a group of their own."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.log.open("wb") as log:
-            child = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=dict(environment), start_new_session=True
-            )
-        write_json(self._note, {"pid": child.pid, "started": psutil.Process(child.pid).create_time()})
 
-    def find(self) -> psutil.Process | None:
-        """The running process; null if it ended, or if its id belongs to another process now."""
+def log_path(folder: Path, name: str) -> Path:
+    """The log of a service's latest start; the one before is kept beside it as `NAME.log.1`."""
+    return folder / f"{name}.log"
+
+
+def start_process(name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path, settings: str) -> ProcessRecord:
+    """Starts a command that outlives this process, and writes its record.
+
+    Args:
+        folder: receives the log and the record; working directory of the process.
+        settings: digest of what it is started with, kept in the record.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log = log_path(folder, name)
+    if log.exists():
+        log.replace(log.with_name(f"{log.name}.1"))
+    mark = secrets.token_hex(16)
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, cwd=folder,
+            env={**environment, MARK: mark, "PYTHONUNBUFFERED": "1"}, start_new_session=True,
+        )  # fmt: skip
+    created = psutil.Process(process.pid).create_time()
+    process.returncode = 0  # it is meant to outlive this object, which would otherwise warn about that
+    record = ProcessRecord(name=name, pid=process.pid, created=created, mark=mark, settings=settings)
+    write_json(folder / f"{name}{_RECORD}", record.model_dump())
+    return record
+
+
+def read_record(folder: Path, name: str) -> ProcessRecord | None:
+    """The record of a service's latest start, if it was started and not stopped since."""
+    path = folder / f"{name}{_RECORD}"
+    try:
+        return ProcessRecord.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        _log.warning("%s is no record of a process and is left out", path)
+        return None
+
+
+def read_records(folder: Path) -> list[ProcessRecord]:
+    """The records of all services, by name."""
+    names = sorted(path.name.removesuffix(_RECORD) for path in folder.glob(f"*{_RECORD}"))
+    return [record for name in names if (record := read_record(folder, name)) is not None]
+
+
+def is_alive(record: ProcessRecord) -> bool:
+    """Whether that very process still runs. A zombie does not."""
+    return _leader(record) is not None
+
+
+def listens(record: ProcessRecord, port: int) -> bool:
+    """Whether the service, or a process that it started, accepts connections on a port."""
+    for process in _belongings(record):
         try:
-            note = read_json(self._note)
-            process = psutil.Process(note["pid"])
-            same = abs(process.create_time() - note["started"]) < _CLOCK_TOLERANCE
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except (FileNotFoundError, psutil.NoSuchProcess):
-            return None
-
-    def stop(self, patience: float) -> bool:
-        """Ends the whole group: asks, waits up to `patience` seconds, then kills. Says whether there was anything to end."""
-        process = self.find()
-        if process is None:
-            self._note.unlink(missing_ok=True)
-            return False
-        members = [process, *process.children(recursive=True)]
-        _signal_group(process.pid, signal.SIGTERM)
-        _, alive = psutil.wait_procs(members, timeout=patience)
-        if alive:
-            _signal_group(process.pid, signal.SIGKILL)
-            for member in alive:
-                _kill(member)
-            psutil.wait_procs(alive, timeout=patience)
-        self._note.unlink(missing_ok=True)
-        return True
-
-    def last_lines(self, count: int = 15) -> str:
-        """The end of its log."""
-        if not self.log.is_file():
-            return "(no log)"
-        return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:])
+            if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in process.net_connections("tcp")):
+                return True
+        except psutil.Error:
+            continue
+    return False
 
 
-def port_is_taken(port: int) -> bool:
-    """Whether anything listens on this port of the loopback address."""
-    with socket.socket() as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((LOOPBACK, port)) == 0
+def stop_processes(folder: Path, records: Sequence[ProcessRecord], patience: float = PATIENCE) -> list[ProcessRecord]:
+    """Ends services with everything that they started, and forgets them. Processes without their mark are never touched.
+
+    First the sessions that a service opened are asked to end (flow runs, which report their end through the worker), then the service. What
+    a flow run opened in turn (a training process) ends with it in its own way, a checkpoint first.
+
+    Args:
+        patience: seconds until what is left is killed, for either step.
+
+    Returns:
+        The records of services of which something had to be killed.
+    """
+    for record in records:
+        _ask_to_end(_opened_sessions(record))
+    _wait(lambda: [record for record in records if _opened_sessions(record)], patience)
+    for record in records:
+        _ask_to_end(_own_session(record))
+    left = _wait(lambda: [record for record in records if _belongings(record)], patience)
+    for record in left:
+        for process in _belongings(record):
+            _ignoring_gone(process.kill)
+    _wait(lambda: [record for record in left if _belongings(record)], patience)
+    for record in records:
+        (folder / f"{record.name}{_RECORD}").unlink(missing_ok=True)
+    return left
 
 
-def _signal_group(leader: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(leader, number)
+def last_lines(log: Path, count: int = 15) -> str:
+    """The end of a log, for an error message."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    return "\n".join([line for line in lines if line.strip()][-count:])
 
 
-def _kill(process: psutil.Process) -> None:
-    """For a child that made a session of its own and so left the group."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.kill()
+def _leader(record: ProcessRecord) -> psutil.Process | None:
+    try:
+        process = psutil.Process(record.pid)
+        same = abs(process.create_time() - record.created) < _CLOCK_TOLERANCE
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.Error:
+        return None
+
+
+def _belongings(record: ProcessRecord) -> list[psutil.Process]:
+    """The service's process and all that inherited its mark."""
+    leader = _leader(record)
+    found = {leader.pid: leader} if leader else {}
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK) == record.mark and process.status() != psutil.STATUS_ZOMBIE:
+                found[process.pid] = process
+        except (psutil.Error, OSError):
+            continue
+    return list(found.values())
+
+
+def _own_session(record: ProcessRecord) -> list[psutil.Process]:
+    """The topmost processes of a service and what shares a process group with them."""
+    processes = _belongings(record)
+    groups = {_group(process) for process in _tops(processes)}
+    return [process for process in processes if _group(process) in groups]
+
+
+def _opened_sessions(record: ProcessRecord) -> list[psutil.Process]:
+    """The topmost processes' direct children in other process groups, and what shares these groups. Not deeper: see :func:`stop_processes`."""
+    processes = _belongings(record)
+    tops = {process.pid for process in _tops(processes)}
+    own = {_group(process) for process in processes if process.pid in tops}
+    opened = {_group(process) for process in processes if _parent(process) in tops} - own
+    return [process for process in processes if _group(process) in opened]
+
+
+def _tops(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    ids = {process.pid for process in processes}
+    return [process for process in processes if _parent(process) not in ids]
+
+
+def _ask_to_end(processes: Sequence[psutil.Process]) -> None:
+    for process in processes:
+        _ignoring_gone(process.terminate)
+
+
+def _parent(process: psutil.Process) -> int | None:
+    try:
+        return int(process.ppid())
+    except psutil.Error:
+        return None
+
+
+def _group(process: psutil.Process) -> int | None:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return None
+
+
+def _ignoring_gone(action: Callable[[], object]) -> None:
+    try:
+        action()
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return
+
+
+def _wait(remaining: Callable[[], list[ProcessRecord]], seconds: float) -> list[ProcessRecord]:
+    """Looks until nothing remains or time is up; returns what then remains."""
+    deadline = time.monotonic() + seconds
+    while (left := remaining()) and time.monotonic() < deadline:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    return left

@@ -26,7 +26,8 @@ def read_parity(path: Path, count: int) -> list[ParityRow]:
         RolloutError: there are none, or the file is damaged.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # Not `splitlines`: it also splits at characters that JSON leaves as they are, such as U+2028.
+        lines = [line for line in path.read_text(encoding="utf-8").split("\n") if line]
         rows = [ParityRow.model_validate(json.loads(line)) for line in lines[:count]]
     except (OSError, ValueError, ValidationError) as error:
         raise RolloutError(f"the version's test answers cannot be read: {error}", where=str(path)) from error

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from pipeline_config.environment import Machine
@@ -31,6 +32,11 @@ def open_run(config: PipelineConfig, machine: Machine, flow_run_id: str, started
     return RunContext(
         run_id=run_id, workspace=machine.workspace, mlflow_run_id=tracked.run_id, mlflow_run_url=tracked.url, prefect_run_url=page
     )
+
+
+def find_run(workspace: Path, flow_run_id: str) -> Path | None:
+    """The folder of a flow run; null if it ended before it had one."""
+    return next(run_folder(workspace, "").glob(f"*-{flow_run_id[:8]}"), None)
 
 
 @contextmanager

@@ -52,12 +52,13 @@ def outcome_of(parts: RunParts, *, interrupted: bool = False) -> Outcome:
 
 
 def summarise(
-    config: PipelineConfig, context: RunContext, parts: RunParts, outcome: Outcome, endpoint: Mapping[str, str] | None
+    config: PipelineConfig, context: RunContext, parts: RunParts, outcome: Outcome, endpoint: Mapping[str, str] | None, example: str | None
 ) -> dict[str, Any]:
     """The summary as JSON values.
 
     Args:
         endpoint: `url` and `model` of what answers now; null unless this run's version is live.
+        example: a test row's user turn, to try the endpoint with.
     """
     trained, version = parts.trained, parts.registered
     return {
@@ -78,6 +79,7 @@ def summarise(
         "artifact_digest": trained.artifact_digest if trained else None,
         "gate_report_digest": parts.judged.digest if parts.judged else None,
         "endpoint": dict(endpoint) if endpoint else None,
+        "example": example,
         "training": _training(trained),
         "notes": _notes(config, parts),
         "urls": {

@@ -22,12 +22,8 @@ _COLOURS = {"pass": "green", "fail": "red", "hold": "yellow", "not_applicable": 
 _CONTENDERS = {"base": "base", "tuned": "tuned", "champion": "champion before", "tfidf": "TF-IDF + logistic regression"}
 
 
-def render(summary: Mapping[str, Any], example: str | None) -> RenderableType:
-    """Everything worth a look after a run.
-
-    Args:
-        example: one user message, for the curl line.
-    """
+def render(summary: Mapping[str, Any]) -> RenderableType:
+    """Everything worth a look after a run. Print it with `soft_wrap=True`: a line break would spoil the curl line and the URLs."""
     colour, headline = _HEADLINES[summary["outcome"]]
     adapter = summary["model"]["adapter"] if summary["model"] else "the model"
     parts: list[RenderableType] = [Text(headline.format(adapter=adapter), style=f"bold {colour}")]
@@ -39,9 +35,9 @@ def render(summary: Mapping[str, Any], example: str | None) -> RenderableType:
         parts.append(_gates(summary["gates"]))
     parts.append(_stages(summary["stages"]))
     parts += [Text(f"note: {note}") for note in summary["notes"]]
-    parts += [Text(f"{name.replace('_', ' ')}: {url}", overflow="fold") for name, url in summary["urls"].items() if url]
+    parts += [Text(f"{name.replace('_', ' ')}: {url}") for name, url in summary["urls"].items() if url]
     if summary["endpoint"]:
-        parts.append(Text(curl_line(summary["endpoint"], example or "Hello"), overflow="fold"))
+        parts.append(Text(curl_line(summary["endpoint"], summary["example"] or "Hello")))
     return Group(*parts)
 
 

@@ -21,8 +21,9 @@ from tasks.artifacts import (
     StageRecord,
     TrainedModel,
 )
-from tasks.files import point_latest_at, run_folder, write_json
+from tasks.files import SUMMARY, point_latest_at, run_folder, write_json
 from tasks.report.summary import STAGES, Outcome, RunParts, outcome_of, summarise
+from tasks.rows import read_rows
 from tasks.stages import StageResult
 
 T = TypeVar("T", bound=Record)
@@ -101,10 +102,17 @@ class RunReport:
         endpoint = None
         if self._outcome == "passed" and self._parts.registered is not None:
             endpoint = {"url": f"{self._machine.server_url}/v1/chat/completions", "model": self._parts.registered.model_name}
-        summary = summarise(self._config, self._context, self._parts, self._outcome, endpoint)
+        summary = summarise(self._config, self._context, self._parts, self._outcome, endpoint, _example(self._parts))
         folder = run_folder(self._context.workspace, self._context.run_id)
-        write_json(folder / "summary.json", summary)
+        write_json(folder / SUMMARY, summary)
         point_latest_at(folder)
+
+
+def _example(parts: RunParts) -> str | None:
+    """The first test row's user turn, to try the endpoint with."""
+    if parts.data is None:
+        return None
+    return read_rows(parts.data.folder / "test.parquet")[0]["messages"][-2]["content"]
 
 
 def _reasons(parts: RunParts) -> list[str]:

@@ -161,6 +161,7 @@ def test_overfitting_alone_can_close_the_gates(losses: tuple[float, ...], outcom
         {"tuned": Figures.model_construct(accuracy=0.9, macro_f1=0.8, perplexity=math.nan)},
         {"tuned": Figures(accuracy=0.9, macro_f1=0.8, perplexity=None)},
         {"base": Figures()},
+        {"base": Figures.model_construct(accuracy=math.nan, macro_f1=0.1, perplexity=2.0)},
         {"base": Figures(accuracy=0.1, macro_f1=0.1, perplexity=2)},
         {"rows": 0},
         {"rows": 4000},

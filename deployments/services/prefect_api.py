@@ -1,0 +1,67 @@
+"""Plain HTTP to Prefect's API, for what must be quick: importing Prefect's own client takes seconds."""
+
+import base64
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+
+from pipeline_config.environment import Machine, read_secret
+from pipeline_config.errors import ServiceError
+
+_SECONDS = 5.0
+_START_POOL_AGAIN = "`prefect work-pool update NAME --concurrency-limit 4`, or name another pool with TUNEGATE_WORK_POOL"
+
+
+def open_client(machine: Machine) -> httpx.Client:
+    """A client for the Prefect API of this machine.
+
+    `PREFECT_API_KEY` and `PREFECT_API_AUTH_STRING` are honoured, as are proxies, where the server is the user's own.
+    """
+    own = machine.own_prefect_url is not None
+    headers = {"Authorization": value} if own and (value := _authorization()) else {}
+    return httpx.Client(base_url=machine.prefect_api_url.rstrip("/"), headers=headers, timeout=_SECONDS, trust_env=own)
+
+
+def ensure_pool(machine: Machine) -> None:
+    """Creates the process work pool of the deployments if it is missing.
+
+    Raises:
+        ServiceError: there is a pool of that name, but it cannot run these deployments.
+    """
+    with open_client(machine) as client:
+        response = client.get(f"/work_pools/{machine.work_pool}")
+        if response.status_code == HTTPStatus.NOT_FOUND:
+            body = {"name": machine.work_pool, "type": "process", "base_job_template": _process_template(client)}
+            response = client.post("/work_pools/", json=body)
+            if response.status_code == HTTPStatus.CONFLICT:  # somebody else was first
+                response = client.get(f"/work_pools/{machine.work_pool}")
+        _check_pool(response.raise_for_status().json())
+
+
+def _check_pool(pool: dict[str, Any]) -> None:
+    """`finetune` waits for `promotion`, and `promotion` for `rollout`: a pool for one run at a time would wait for ever."""
+    where, limit = f"Prefect work pool {pool['name']!r}", pool.get("concurrency_limit")
+    if pool["type"] != "process":
+        raise ServiceError(
+            f"the work pool has type {pool['type']!r}", where=where, expected="process", hint="name another pool with TUNEGATE_WORK_POOL"
+        )
+    if pool.get("is_paused"):
+        raise ServiceError("the work pool is paused", where=where, hint=f"`prefect work-pool resume {pool['name']}`")
+    if limit is not None and limit < 2:
+        raise ServiceError(f"the work pool admits {limit} run(s) at a time", where=where, expected="at least 2", hint=_START_POOL_AGAIN)
+
+
+def _process_template(client: httpx.Client) -> dict[str, Any]:
+    """The server's own job template for process pools, as its UI would take it."""
+    workers = client.get("/collections/views/aggregate-worker-metadata").raise_for_status().json()
+    template: dict[str, Any] = workers["prefect"]["process"]["default_base_job_configuration"]
+    return template
+
+
+def _authorization() -> str | None:
+    if key := read_secret("PREFECT_API_KEY"):
+        return f"Bearer {key}"
+    if text := read_secret("PREFECT_API_AUTH_STRING"):
+        return f"Basic {base64.b64encode(text.encode()).decode()}"
+    return None

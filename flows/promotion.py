@@ -1,0 +1,40 @@
+"""A deployment of its own: makes a registered version live, if its own evidence and its approval policy allow it."""
+
+from typing import Annotated
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from flows.rollout import rollout
+from pipeline_config.errors import PromotionRefused
+from tasks.registry.task import ask_approval, make_live, verify
+
+# Prefect's form takes a title from here and a description from the docstring.
+ModelName = Annotated[str, Field(json_schema_extra={"title": "Registered model"})]
+Version = Annotated[int, Field(ge=1, json_schema_extra={"title": "Version"})]
+
+
+@flow(name="promotion", persist_result=False)
+def promotion(model_name: ModelName, version: Version) -> State:
+    """Verifies a version's evidence, asks for its approval, records it as live and rolls it out.
+
+    Args:
+        model_name: name in the registry, such as helpdesk-routing
+        version: number of the version that is to become champion; only one whose verdict is pass is accepted
+    """
+    try:
+        evidence = verify(model_name, version)
+        approval = ask_approval(evidence)
+        if approval.state == "rejected":
+            raise PromotionRefused(f"the reviewer rejected it: {approval.reason}", where=evidence.adapter_name)
+        if approval.state == "awaiting":
+            return Completed(name="AwaitingApproval", message=approval.reason)
+        make_live(evidence, approval)
+    except PromotionRefused as refusal:
+        return Failed(name="Refused", message=str(refusal))
+    rolled_out = rollout(model_name, version, return_state=True)
+    if not rolled_out.is_completed():
+        return Failed(name=rolled_out.name, message=rolled_out.message)
+    return Completed(name="Promoted", message=f"{evidence.adapter_name} is live")

@@ -1,0 +1,249 @@
+import math
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from pipeline_config.data import DataConfig, SourceConfig
+from pipeline_config.errors import EvaluationError
+from pipeline_config.evaluation import EvaluationConfig
+from pipeline_config.gates import OverfittingGate, ThresholdGate
+from pipeline_config.pipeline import PipelineConfig
+from tasks.artifacts import EvaluationResult, Figures, PreparedData, Rival, TrainedModel
+from tasks.chat import encode_row
+from tasks.engine import open_engine
+from tasks.evaluate.contenders import list_labels, sample
+from tasks.evaluate.judging import judge_evaluation
+from tasks.evaluate.measure import measure
+from tasks.evaluate.outcomes import PREDICTIONS, read_outcomes
+from tasks.rows import answer_of, prompt_of, read_rows
+from tasks.stages import StageResult
+from tests.builders import INSTRUCTION, make_prepared, make_row, make_trained, tiny_base
+
+QUEUES = ("access", "hardware", "network")
+TRAIN = [make_row(f"the laptop number {n} is broken", QUEUES[n % 3]) for n in range(12)]
+TEST = [make_row(f"please help, the vpn drops {n} times an hour", QUEUES[n % 3]) for n in range(9)]
+
+
+@dataclass
+class World:
+    """One workspace with a base, data and two versions; `said` collects progress lines."""
+
+    folder: Path
+    config: PipelineConfig
+    prepared: PreparedData
+    one: TrainedModel
+    two: TrainedModel
+    said: list[str]
+
+    def measure(self, trained: TrainedModel, rival: Rival | None = None) -> StageResult[EvaluationResult]:
+        self.said.clear()
+        return measure(self.config, self.folder, self.prepared, trained, rival, lambda what, done, total: self.said.append(what))
+
+    def rival(self, trained: TrainedModel) -> Rival:
+        return Rival(adapter_name="desk-v1", artifact_digest=trained.artifact_digest, folder=trained.artifact, fault=None)
+
+
+def make_config(base_folder: Path) -> PipelineConfig:
+    return PipelineConfig(
+        environment="production",
+        data=DataConfig(source=SourceConfig(path=Path("unused"))),
+        model=tiny_base(base_folder),
+        evaluation=EvaluationConfig(max_new_tokens=8, batch_size=4, train_sample_rows=5),
+        gates={"min_accuracy": ThresholdGate(threshold=0.5, min_rows=1), "fit": OverfittingGate(kind="overfitting")},
+    )
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> World:
+    folder = tmp_path_factory.mktemp("workspace")
+    config = make_config(folder / "base")
+    prepared = make_prepared(folder / "data", TRAIN, TRAIN[:2], TEST)
+    # The first version was trained on two of the test rows.
+    before = make_prepared(folder / "before", TEST[:1], TEST[1:2], TEST)
+    one, two = (make_trained(folder / f"v{s}", config.model, folder, data, seed=s) for s, data in ((1, before), (2, prepared)))
+    return World(folder, config, prepared, one, two, [])
+
+
+@pytest.fixture
+def world(shared: World, tmp_path: Path) -> World:
+    """The shared world without anything answered yet."""
+    return World(tmp_path, shared.config, shared.prepared, shared.one, shared.two, [])
+
+
+def test_everybody_answers_the_same_rows(world: World) -> None:
+    result = world.measure(world.two).value
+    stored = pl.read_parquet(result.folder / PREDICTIONS)
+    assert stored.columns == ["row_id", "expected", "base", "tuned"]
+    assert stored["row_id"].to_list() == [row["row_id"] for row in TEST]
+    assert stored["expected"].to_list() == [answer_of(row) for row in TEST]
+    engine = open_engine(world.config.model, world.folder)
+    engine.load_adapter("v2", world.two.artifact)
+    answers = engine.answer([prompt_of(row) for row in TEST], adapter="v2", max_new_tokens=8, batch_size=4)
+    assert stored["tuned"].to_list() == [answer.text for answer in answers]
+    assert len(set(stored["tuned"])) > 1, "this base answers everything alike and proves nothing"
+
+
+def test_the_base_is_held_to_the_labels_where_there_are_labels(world: World) -> None:
+    result = world.measure(world.two).value
+    assert result.base_constrained
+    assert set(pl.read_parquet(result.folder / PREDICTIONS)["base"]) <= set(QUEUES)
+    assert any(what == "base answers test rows" for what in world.said)
+
+
+def test_the_base_answers_freely_above_the_limit_of_labels(world: World) -> None:
+    world.config = world.config.model_copy(update={"evaluation": world.config.evaluation.model_copy(update={"max_constrained_labels": 2})})
+    result = world.measure(world.two).value
+    assert not result.base_constrained
+    assert not set(pl.read_parquet(result.folder / PREDICTIONS)["base"]) <= set(QUEUES)
+
+
+def test_free_text_has_no_labels_no_macro_f1_and_no_text_classifier(world: World) -> None:
+    world.prepared = world.prepared.model_copy(update={"labels": None})
+    result = world.measure(world.two).value
+    assert not result.base_constrained
+    assert (result.base.macro_f1, result.tuned.macro_f1, result.tfidf) == (None, None, Figures())
+    assert result.tuned.accuracy is not None
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+def test_perplexity_is_weighted_by_tokens(world: World, layout: str) -> None:
+    import torch
+
+    result = world.measure(world.two.model_copy(update={"layout": layout})).value
+    engine = open_engine(world.config.model, world.folder)
+    tokenizer, losses = engine.base.tokenizer, []
+    engine.load_adapter("v2", world.two.artifact)
+    with torch.no_grad(), engine.active("v2"):
+        for row in TEST:
+            encoded = encode_row(tokenizer, row)
+            ids = torch.tensor([[*encoded["prompt_ids"], *encoded["completion_ids"]]])
+            scores = engine.model(ids).logits[0].log_softmax(dim=-1)
+            start = len(encoded["prompt_ids"])
+            losses += [-scores[at - 1, ids[0, at]].item() for at in range(start, ids.shape[1])]
+    assert result.tuned.perplexity == pytest.approx(math.exp(sum(losses) / len(losses)), rel=1e-4)
+    assert result.base.perplexity != result.tuned.perplexity
+
+
+def test_training_accuracy_comes_from_a_fixed_sample_of_training_rows(world: World) -> None:
+    rows = sample(read_only(world), 5, "").rows
+    assert rows == sample(read_only(world, backwards=True), 5, "").rows
+    engine = open_engine(world.config.model, world.folder)
+    engine.load_adapter("v2", world.two.artifact)
+    answers = engine.answer([prompt_of(row) for row in rows], adapter="v2", max_new_tokens=8, batch_size=4)
+    share = sum(answer.text.strip() == answer_of(row) for row, answer in zip(rows, answers, strict=True)) / 5
+    assert world.measure(world.two).value.tuned_train_accuracy == share
+
+
+def read_only(world: World, *, backwards: bool = False):  # noqa: ANN201
+    from tasks.evaluate.contenders import Questions
+
+    rows = read_rows(world.prepared.folder / "train.parquet")
+    return Questions("", rows[::-1] if backwards else rows)
+
+
+def test_what_was_answered_once_is_not_asked_again(world: World) -> None:
+    first = world.measure(world.two)
+    again = world.measure(world.two)
+    assert (first.reused, again.reused) == (False, True)
+    assert again.value == first.value
+    assert world.said == []
+
+
+def test_a_reused_result_needs_neither_torch_nor_transformers(world: World) -> None:
+    world.measure(world.two)
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from pipeline_config.pipeline import PipelineConfig\n"
+        "from tasks.artifacts import PreparedData, TrainedModel\n"
+        "from tasks.evaluate.measure import measure\n"
+        "config, prepared, trained = (kind.model_validate_json(text) for kind, text in"
+        " zip((PipelineConfig, PreparedData, TrainedModel), sys.argv[2:], strict=True))\n"
+        "assert measure(config, Path(sys.argv[1]), prepared, trained, None, print).reused\n"
+        "print([name for name in ('torch', 'transformers', 'datasets', 'evaluate', 'sklearn') if name in sys.modules])\n"
+    )
+    values = [str(world.folder), *(value.model_dump_json() for value in (world.config, world.prepared, world.two))]
+    done = subprocess.run([sys.executable, "-c", code, *values], capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
+
+
+def test_a_new_champion_is_the_only_one_that_is_asked(world: World) -> None:
+    world.measure(world.two)
+    world.measure(world.two, world.rival(world.one))
+    assert {what.split()[0] for what in world.said} == {"desk-v1", "perplexity", "figures"}
+    assert "perplexity of tuned on test rows" not in world.said
+
+
+def test_a_champion_that_was_the_tuned_model_before_is_not_asked_again(world: World) -> None:
+    world.measure(world.one)
+    world.measure(world.two, world.rival(world.one))
+    assert not any("desk-v1" in what for what in world.said)
+
+
+def test_rows_that_the_champion_was_trained_or_validated_on_are_marked(world: World) -> None:
+    result = world.measure(world.two, world.rival(world.one)).value
+    assert (result.champion_name, result.champion_fault, result.champion_seen_rows) == ("desk-v1", None, 2)
+    assert pl.read_parquet(result.folder / PREDICTIONS)["champion_saw"].to_list() == [True, True, *[False] * 7]
+    outcomes = read_outcomes(result.folder)
+    assert len(outcomes.unseen_by_champion()[0]) == 7
+    assert result.champion is not None
+    assert result.champion.accuracy == sum(outcomes.champion or ()) / 9
+
+
+def test_a_damaged_champion_is_a_fault_and_is_tried_again_when_it_is_whole(world: World) -> None:
+    copy = world.folder / "champion"
+    shutil.copytree(world.one.artifact, copy)
+    rival = world.rival(world.one).model_copy(update={"folder": copy})
+    weights = copy / "adapter_model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1])
+    damaged = world.measure(world.two, rival).value
+    assert (damaged.champion, damaged.champion_name) == (None, "desk-v1")
+    assert "do not match the manifest" in (damaged.champion_fault or "")
+    assert "champion" not in pl.read_parquet(damaged.folder / PREDICTIONS).columns
+    weights.write_bytes(whole)
+    assert world.measure(world.two, rival).value.champion_fault is None
+
+
+def test_a_champion_with_other_bytes_than_the_ledger_says_is_a_fault(world: World) -> None:
+    rival = world.rival(world.one).model_copy(update={"artifact_digest": "0" * 64})
+    assert "and not 000000000000" in (world.measure(world.two, rival).value.champion_fault or "")
+
+
+def test_a_champion_that_is_not_here_keeps_its_own_fault(world: World) -> None:
+    rival = Rival(adapter_name="desk-v1", artifact_digest="0" * 64, folder=None, fault="the registry lost it")
+    assert world.measure(world.two, rival).value.champion_fault == "the registry lost it"
+
+
+def test_without_test_rows_there_is_nothing_to_measure(world: World) -> None:
+    world.prepared = make_prepared(world.folder / "empty", TRAIN, TRAIN, [])
+    with pytest.raises(EvaluationError, match="no test rows"):
+        world.measure(world.two)
+
+
+def test_labels_are_listed_in_the_system_turn() -> None:
+    with_system = list_labels(prompt_of(TEST[0]), QUEUES)
+    assert [message["role"] for message in with_system] == ["system", "user"]
+    assert with_system[0]["content"].startswith(INSTRUCTION)
+    assert all(f"- {label}" in with_system[0]["content"] for label in QUEUES)
+    without = list_labels(prompt_of(make_row("vpn", "network", instruction=None)), QUEUES)
+    assert [message["role"] for message in without] == ["system", "user"]
+    assert prompt_of(TEST[0])[0]["content"] == INSTRUCTION, "the row itself must stay as it is"
+
+
+def test_judging_again_reuses_the_report_and_another_gate_makes_another(world: World) -> None:
+    evaluated = world.measure(world.two)
+
+    def judge(gates):  # noqa: ANN001, ANN202
+        return judge_evaluation(gates, world.folder, "d", world.two, evaluated, config_digest="c")
+
+    first, again = judge(world.config.gates), judge(world.config.gates)
+    assert (first.name, first.reused, again.reused) == ("gates", False, True)
+    assert again.value == first.value
+    assert first.value.report.artifact_digest == world.two.artifact_digest
+    assert judge({**world.config.gates, "more": ThresholdGate(threshold=0.1)}).value.digest != first.value.digest
