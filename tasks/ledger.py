@@ -151,10 +151,15 @@ class Ledger:
         with self._open("rw") as connection:
             return _last(connection, "SELECT * FROM entries WHERE model_name = ? ORDER BY seq DESC LIMIT 1", (model_name,))
 
-    def models(self) -> tuple[str, ...]:
-        """Names of all models that the ledger knows, in alphabetical order."""
+    def live_by_model(self) -> dict[str, Entry]:
+        """The last entry of every model, by the model's name.
+
+        Raises:
+            LedgerError: one of them does not match its own hash.
+        """
         with self._open("rw") as connection:
-            return tuple(row["model_name"] for row in connection.execute("SELECT DISTINCT model_name FROM entries ORDER BY model_name"))
+            rows = connection.execute("SELECT * FROM entries WHERE seq IN (SELECT max(seq) FROM entries GROUP BY model_name) ORDER BY seq")
+            return {entry.model_name: entry for entry in map(_read, rows)}
 
     def entries(self) -> list[Entry]:
         """All entries, oldest first, each held against its own hash.

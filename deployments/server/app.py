@@ -5,54 +5,53 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
 
+from deployments.server.faults import add_fault_shapes
 from deployments.server.schema import (
     ChatMessage,
     ChatRequest,
     ChatResponse,
     Choice,
+    Health,
     LoadRequest,
     ModelCard,
     ModelList,
     UnloadRequest,
     Usage,
 )
-from deployments.server.shelf import Loaded, NameUnknownError, NotServableError, Shelf
-from pipeline_config.errors import LedgerError, ModelError
+from deployments.server.shelf import Loaded, Shelf
+from tasks.deploy.client import SERVICE
 from tasks.generation import Engine
 from tasks.ledger import Ledger
 from tasks.manifest import BaseIdentity
 from tasks.rows import Message
 
-SERVICE = "tunegate-model-server"
 
-
-def create_app(open_engine: Callable[[BaseIdentity], Engine], ledger: Ledger, cache: Path) -> FastAPI:
-    """Builds the server.
+def create_app(engine_factory: Callable[[BaseIdentity], Engine], ledger: Ledger, cache: Path) -> FastAPI:
+    """Builds the server. What is live is loaded before it takes requests.
 
     Args:
-        open_engine: opens the base that the first version needs.
+        engine_factory: opens the base that the first version needs.
         ledger: says what is live.
-        cache: folder of verified version copies.
+        cache: folder of verified version copies (`tasks.files.version_cache`).
     """
-    shelf = Shelf(open_engine, ledger, cache)
+    shelf = Shelf(engine_factory, ledger, cache)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.faults = shelf.load_live()
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        shelf.load_live()
         yield
 
     app = FastAPI(title="tunegate model server", lifespan=lifespan, docs_url=None, redoc_url=None)
-    _add_error_shapes(app)
+    add_fault_shapes(app)
 
+    # Plain functions: each request runs in a thread of the pool, and waits there for a model without keeping others from being heard.
     @app.get("/health")
-    def health() -> dict[str, Any]:
-        return {"service": SERVICE, "status": "ok", "models": shelf.names(), "faults": app.state.faults}
+    def health() -> Health:
+        return Health(service=SERVICE, adapters=shelf.adapters())
 
     @app.get("/v1/models")
     def models() -> ModelList:
@@ -60,17 +59,18 @@ def create_app(open_engine: Callable[[BaseIdentity], Engine], ledger: Ledger, ca
 
     @app.post("/v1/chat/completions")
     def chat(request: ChatRequest) -> ChatResponse:
-        return _answer(shelf.find(request.model), request)
+        with shelf.lease(request.model) as loaded:
+            return _answer(loaded, request)
 
     @app.post("/v1/load_lora_adapter")
-    def load(request: LoadRequest) -> dict[str, str]:
+    def load(request: LoadRequest) -> PlainTextResponse:
         shelf.load(request.lora_name, Path(request.lora_path))
-        return {"status": "loaded", "lora_name": request.lora_name}
+        return PlainTextResponse(f"Success: LoRA adapter '{request.lora_name}' added successfully.")
 
     @app.post("/v1/unload_lora_adapter")
-    def unload(request: UnloadRequest) -> dict[str, str]:
+    def unload(request: UnloadRequest) -> PlainTextResponse:
         shelf.unload(request.lora_name)
-        return {"status": "unloaded", "lora_name": request.lora_name}
+        return PlainTextResponse(f"Success: LoRA adapter '{request.lora_name}' removed successfully.")
 
     return app
 
@@ -92,33 +92,3 @@ def _answer(loaded: Loaded, request: ChatRequest) -> ChatResponse:
             total_tokens=answer.prompt_tokens + answer.completion_tokens,
         ),
     )
-
-
-def _add_error_shapes(app: FastAPI) -> None:
-    """Every error has OpenAI's shape, so that its clients show the message."""
-
-    @app.exception_handler(NameUnknownError)
-    def unknown(_: Request, error: NameUnknownError) -> JSONResponse:
-        return _error(404, f"the model {error} does not exist here; GET /v1/models lists what does", "model_not_found")
-
-    @app.exception_handler(NotServableError)
-    def not_servable(_: Request, error: NotServableError) -> JSONResponse:
-        return _error(503, str(error), "live_version_not_servable")
-
-    @app.exception_handler(LedgerError)
-    def broken_ledger(_: Request, error: LedgerError) -> JSONResponse:
-        return _error(503, str(error), "ledger_not_usable")
-
-    @app.exception_handler(ModelError)
-    def refused(_: Request, error: ModelError) -> JSONResponse:
-        return _error(400, str(error), "invalid_adapter")
-
-    @app.exception_handler(RequestValidationError)
-    def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        faults = "; ".join(f"{'.'.join(str(part) for part in fault['loc'][1:])}: {fault['msg']}" for fault in error.errors())
-        return _error(400, faults, "invalid_request")
-
-
-def _error(status: int, message: str, code: str) -> JSONResponse:
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": code}}, status_code=status)

@@ -1,33 +1,74 @@
 """Requests and responses of the model server, in the shapes of OpenAI's API, and of vLLM's for adapters."""
 
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+_LONGEST_ANSWER = 4096
+_NEUTRAL: dict[str, object] = {
+    "temperature": 0,
+    "top_p": 1,
+    "n": 1,
+    "stream": False,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "logprobs": False,
+    "stop": None,
+}
+"""Settings that clients like to send, with the only value that a single greedy answer obeys."""
 
 
-class ChatMessage(BaseModel):
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class ChatMessage(_Request):
     """One turn."""
-
-    model_config = ConfigDict(extra="forbid")
 
     role: Literal["system", "user", "assistant"]
     content: str
 
 
-class ChatRequest(BaseModel):
-    """Body of `POST /v1/chat/completions`. A field that is not here is refused, because it would not be obeyed."""
-
-    model_config = ConfigDict(extra="forbid")
+class ChatRequest(_Request):
+    """Body of `POST /v1/chat/completions`. What would not be obeyed is refused."""
 
     model: str
     messages: list[ChatMessage] = Field(min_length=1)
-    max_tokens: int | None = Field(None, ge=1, le=4096)
-    max_completion_tokens: int | None = Field(None, ge=1, le=4096)
-    temperature: Annotated[float, Field(ge=0, le=0)] | None = Field(None, description="answers are greedy; only 0 is accepted")
-    n: Literal[1] | None = None
-    stream: Literal[False] | None = None
+    max_tokens: int | None = Field(None, ge=1, le=_LONGEST_ANSWER)
+    max_completion_tokens: int | None = Field(None, ge=1, le=_LONGEST_ANSWER)
+    temperature: float | None = None
+    top_p: float | None = None
+    n: int | None = None
+    stream: bool | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logprobs: bool | None = None
+    stop: Any = None
     seed: int | None = Field(None, description="accepted: greedy answers do not depend on it")
     user: str | None = Field(None, description="accepted, and not stored")
+
+    @field_validator(*_NEUTRAL)
+    @classmethod
+    def _is_neutral(cls, value: object, info: ValidationInfo) -> object:
+        neutral = _NEUTRAL[str(info.field_name)]
+        if value is not None and value != neutral:
+            raise ValueError(f"{value!r} is not supported: there is one greedy answer, in one piece; leave it out or give {neutral!r}")
+        return value
+
+    @field_validator("messages")
+    @classmethod
+    def _is_a_question(cls, messages: list[ChatMessage]) -> list[ChatMessage]:
+        if messages[-1].role != "user":
+            raise ValueError(f"the last turn is the {messages[-1].role}'s; it has to be the user's")
+        if any(turn.role == "system" for turn in messages[1:]):
+            raise ValueError("only the first turn may be the system's")
+        return messages
+
+    @model_validator(mode="after")
+    def _has_one_limit(self) -> "ChatRequest":
+        if self.max_tokens is not None and self.max_completion_tokens is not None:
+            raise ValueError("max_tokens and max_completion_tokens are the same setting: give one")
+        return self
 
 
 class Usage(BaseModel):
@@ -57,19 +98,15 @@ class ChatResponse(BaseModel):
     usage: Usage
 
 
-class LoadRequest(BaseModel):
+class LoadRequest(_Request):
     """Body of `POST /v1/load_lora_adapter`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     lora_name: str = Field(min_length=1)
     lora_path: str = Field(min_length=1)
 
 
-class UnloadRequest(BaseModel):
+class UnloadRequest(_Request):
     """Body of `POST /v1/unload_lora_adapter`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     lora_name: str = Field(min_length=1)
 
@@ -89,3 +126,11 @@ class ModelList(BaseModel):
 
     object: Literal["list"] = "list"
     data: list[ModelCard]
+
+
+class Health(BaseModel):
+    """Body of `GET /health`. It says who answers, and asks nobody else: neither the ledger nor a model has to be well for it."""
+
+    service: str
+    status: Literal["ok"] = "ok"
+    adapters: list[str]

@@ -1,12 +1,14 @@
 """Which adapters are in memory, and which of them a requested name means. What is live is read from the ledger, every time."""
 
+import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline_config.errors import LedgerError, ModelError
+from pipeline_config.errors import ModelError, TunegateError
 from tasks.generation import Engine
 from tasks.ledger import Entry, Ledger
 from tasks.manifest import BaseIdentity, Manifest, read_manifest
@@ -15,8 +17,11 @@ CHAMPION = "champion"
 """Name of whatever the ledger's last entry made live."""
 
 MODEL_FOLDER = "model"
+"""Where a version's copy has its artifact."""
 _SPARE_ADAPTERS = 8
 """Adapters that stay in memory although they are not live."""
+
+_log = logging.getLogger(__name__)
 
 
 class NameUnknownError(Exception):
@@ -24,7 +29,7 @@ class NameUnknownError(Exception):
 
 
 class NotServableError(Exception):
-    """The ledger says that a version is live, but this server cannot load it."""
+    """The ledger says that a version is live, but this server cannot load it, or that none is."""
 
 
 @dataclass(frozen=True)
@@ -39,19 +44,25 @@ class Loaded:
 class Shelf:
     """Loads adapters when they are asked for, under versioned names that are never used again.
 
+    Two locks: `_changing` is held while adapters come and go, which may take seconds; `_books` guards the books, and is never held long.
+    Whoever takes both takes `_changing` first.
+
     Args:
-        open_engine: opens a base; called once, for the first version's base.
-        cache: folder of verified version copies, one folder for each adapter name.
+        open_engine: opens a base; called for the first version's base.
+        cache: folder of verified version copies, `<adapter name>/model` for each.
     """
 
     def __init__(self, open_engine: Callable[[BaseIdentity], Engine], ledger: Ledger, cache: Path) -> None:
         self._open_engine, self._ledger, self._cache = open_engine, ledger, cache.resolve()
         self._engine: Engine | None = None
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
-        self._lock = threading.RLock()
+        self._uses: Counter[str] = Counter()
+        self._changing = threading.Lock()
+        self._books = threading.Condition()
 
-    def find(self, name: str) -> Loaded:
-        """The adapter that a name means now, loaded if need be.
+    @contextmanager
+    def lease(self, name: str) -> Iterator[Loaded]:
+        """The adapter that a name means now, loaded if need be. It is not forgotten before the caller is done.
 
         Args:
             name: an adapter's name, a registered model's name (its live version), or `champion`.
@@ -59,40 +70,42 @@ class Shelf:
         Raises:
             NameUnknownError: no adapter and no model has this name.
             NotServableError: the live version cannot be loaded. An older one never answers in its place.
+            LedgerError: the ledger cannot be read.
         """
-        with self._lock:
-            if name in self._loaded:
-                self._loaded.move_to_end(name)
-                return self._loaded[name]
-            entry = self._ledger.head() if name == CHAMPION else self._ledger.live(name)
-            if entry is None:
-                raise NameUnknownError(name)
-            return self._live(entry)
+        loaded = self._take(*self._meaning(name))
+        try:
+            yield loaded
+        finally:
+            with self._books:
+                self._uses[loaded.name] -= 1
+                self._books.notify_all()
 
     def load(self, name: str, folder: Path) -> None:
-        """Loads an adapter by hand, from the version cache only.
+        """Loads a version by hand, from its own place in the cache only, so that a name never means other bytes.
 
         Raises:
             ModelError: the name is taken or reserved, or the folder lies elsewhere or is not what its manifest says.
         """
-        artifact = folder.resolve()
-        if name == CHAMPION or name in self._ledger.models():
+        live = self._ledger.live_by_model()
+        if name == CHAMPION or name in live:
             raise ModelError(f"{name!r} is a name that the ledger decides on", where="lora_name", expected="the name of a version")
-        if not artifact.is_relative_to(self._cache):
-            raise ModelError("the folder lies outside the version cache", where="lora_path", expected="a folder that promotion has checked")
-        with self._lock:
+        place = self._cache / name / MODEL_FOLDER
+        if folder.resolve() != place:
+            raise ModelError(f"got {folder}", where="lora_path", expected=f"the version's copy that promotion has checked, {place}")
+        digest = next((entry.artifact_digest for entry in live.values() if entry.adapter_name == name), None)
+        with self._changing:
             if name in self._loaded:
                 raise ModelError(f"an adapter is loaded as {name!r} already", where="lora_name", expected="a new name")
-            self._load(name, artifact)
+            self._load(name, digest)
 
     def unload(self, name: str) -> None:
-        """Forgets an adapter.
+        """Forgets an adapter, once the answers that it is giving are finished.
 
         Raises:
             NameUnknownError: it is not loaded.
             ModelError: it is live.
         """
-        with self._lock:
+        with self._changing:
             if name not in self._loaded:
                 raise NameUnknownError(name)
             if name in self._live_names():
@@ -101,61 +114,133 @@ class Shelf:
                 )
             self._forget(name)
 
+    def adapters(self) -> list[str]:
+        """Names of the adapters in memory."""
+        with self._books:
+            return sorted(self._loaded)
+
     def names(self) -> dict[str, str]:
         """Every name that can be asked for, and the adapter behind it."""
-        with self._lock:
-            names = {name: name for name in self._loaded}
-            live = {
-                model: entry.adapter_name for model in self._ledger.models() if (entry := self._ledger.live(model)) and entry.adapter_name
-            }
+        live = {model: entry.adapter_name for model, entry in self._ledger.live_by_model().items() if entry.adapter_name is not None}
+        head = self._ledger.head()
+        champion = {CHAMPION: head.adapter_name} if head is not None and head.adapter_name is not None else {}
+        return {name: name for name in [*self.adapters(), *live.values()]} | champion | live
+
+    def load_live(self) -> None:
+        """Loads what the ledger says is live, the champion's base first.
+
+        What cannot be loaded is logged, and tried again when somebody asks for it.
+        """
+        try:
+            newest_first = sorted(self._ledger.live_by_model().items(), key=lambda item: -item[1].seq)
+        except TunegateError:
+            _log.exception("the ledger cannot be read")
+            return
+        for model, entry in newest_first:
+            if entry.adapter_name is None:
+                continue
+            try:
+                with self.lease(model):
+                    _log.info("%s serves %s", model, entry.adapter_name)
+            except (NameUnknownError, NotServableError, TunegateError) as error:
+                _log.error("%s cannot be served: %s", model, error)
+
+    def _meaning(self, name: str) -> tuple[str, str | None]:
+        """Adapter name and artifact digest that a name stands for; the digest is null if the ledger has no say in it."""
+        if name == CHAMPION:
             head = self._ledger.head()
-            if head is not None and head.adapter_name is not None:
-                names[CHAMPION] = head.adapter_name
-            return names | live
+            if head is None:
+                raise NotServableError("nothing was promoted yet")
+            return _live_version(head)
+        live = self._ledger.live_by_model()
+        if name in live:
+            return _live_version(live[name])
+        named = next((entry for entry in live.values() if entry.adapter_name == name), None)
+        if named is not None:
+            return _live_version(named)
+        if name not in self.adapters():
+            raise NameUnknownError(name)
+        return name, None
 
-    def load_live(self) -> list[str]:
-        """Loads what the ledger says is live; returns what could not be, with the reason. Called once, at the start."""
-        faults = []
-        for model in self._ledger.models():
-            try:
-                self.find(model)
-            except (NameUnknownError, NotServableError, LedgerError) as error:
-                faults.append(f"{model}: {error}")
-        return faults
-
-    def _live(self, entry: Entry) -> Loaded:
-        if entry.adapter_name is None:
-            raise NotServableError(f"no version of {entry.model_name} is live: {entry.reason}")
-        loaded = self._loaded.get(entry.adapter_name)
-        if loaded is None:
-            try:
-                loaded = self._load(entry.adapter_name, self._cache / entry.adapter_name / MODEL_FOLDER)
-            except ModelError as error:
-                raise NotServableError(f"the live version {entry.adapter_name} cannot be loaded: {error.what}") from error
-        if loaded.manifest.digest != entry.artifact_digest:
-            self._forget(entry.adapter_name)
-            raise NotServableError(f"the copy of {entry.adapter_name} is not the artifact that was approved")
-        self._loaded.move_to_end(entry.adapter_name)
+    def _take(self, name: str, digest: str | None) -> Loaded:
+        while (loaded := self._take_loaded(name, digest)) is None:
+            with self._changing:
+                self._load_live_version(name, digest)
         return loaded
 
-    def _load(self, name: str, artifact: Path) -> Loaded:
+    def _take_loaded(self, name: str, digest: str | None) -> Loaded | None:
+        with self._books:
+            loaded = self._loaded.get(name)
+            if loaded is None or digest not in (None, loaded.manifest.digest):
+                return None
+            self._loaded.move_to_end(name)
+            self._uses[name] += 1
+            return loaded
+
+    def _load_live_version(self, name: str, digest: str | None) -> None:
+        if digest is None:
+            raise NameUnknownError(name)
+        present = self._loaded.get(name)
+        if present is not None and present.manifest.digest == digest:
+            return  # somebody else was faster
+        try:
+            if present is not None:
+                self._forget(name)
+            self._load(name, digest)
+        # Whatever goes wrong here, the caller has to learn that the live version does not answer, and why.
+        except Exception as error:
+            _log.exception("the live version %s cannot be loaded", name)
+            reason = error.what if isinstance(error, TunegateError) else f"{type(error).__name__}: {error}"
+            raise NotServableError(f"the live version {name} cannot be loaded: {reason}") from error
+
+    def _load(self, name: str, digest: str | None) -> None:
+        artifact = self._cache / name / MODEL_FOLDER
         manifest = read_manifest(artifact)
-        if self._engine is None:
-            self._engine = self._open_engine(manifest.base)
-        self._engine.load_adapter(name, artifact)
-        self._loaded[name] = loaded = Loaded(name, manifest, self._engine)
+        if digest not in (None, manifest.digest):
+            raise ModelError(
+                f"the copy of {name} is artifact {manifest.digest[:12]}", where=str(artifact), expected=f"artifact {str(digest)[:12]}"
+            )
+        engine = self._engine_for(manifest.base)
+        engine.load_adapter(name, artifact)
+        with self._books:
+            self._loaded[name] = Loaded(name, manifest, engine)
         self._evict()
-        return loaded
+
+    def _engine_for(self, base: BaseIdentity) -> Engine:
+        """The base in memory, opened if it is the first one. There is room for one."""
+        engine = self._engine if self._engine is not None else self._open_engine(base)
+        if engine.base_digest != base.digest:
+            raise ModelError(
+                f"the version needs base {base.digest[:12]} ({base.name_or_path})",
+                where="model server",
+                expected=f"base {engine.base_digest[:12]}",
+                hint="one server holds one base; serve this model from another workspace and port",
+            )
+        self._engine = engine
+        return engine
 
     def _evict(self) -> None:
+        """Forgets the adapters that were idle longest, beyond those that are live and a few spare ones."""
         live = self._live_names()
-        spare = [name for name in self._loaded if name not in live]
-        for name in spare[: max(0, len(spare) - _SPARE_ADAPTERS)]:
+        with self._books:
+            spare = [name for name in self._loaded if name not in live]
+            idle = [name for name in spare[:-1] if not self._uses[name]]
+        for name in idle[: max(0, len(spare) - _SPARE_ADAPTERS)]:
             self._forget(name)
 
     def _forget(self, name: str) -> None:
-        self._loaded.pop(name).engine.unload_adapter(name)
+        """Takes an adapter off the books at once, and out of memory when its last answer is given."""
+        with self._books:
+            loaded = self._loaded.pop(name)
+            self._books.wait_for(lambda: not self._uses[name])
+            del self._uses[name]
+        loaded.engine.unload_adapter(name)
 
     def _live_names(self) -> set[str]:
-        entries = (self._ledger.live(model) for model in self._ledger.models())
-        return {entry.adapter_name for entry in entries if entry is not None and entry.adapter_name is not None}
+        return {entry.adapter_name for entry in self._ledger.live_by_model().values() if entry.adapter_name is not None}
+
+
+def _live_version(entry: Entry) -> tuple[str, str | None]:
+    if entry.adapter_name is None:
+        raise NotServableError(f"no version of {entry.model_name} is live: {entry.reason}")
+    return entry.adapter_name, entry.artifact_digest

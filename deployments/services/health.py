@@ -19,7 +19,7 @@ def prefect_fault(machine: Machine) -> str | None:
     """A Prefect server answers `true` to `/health`; ours tells its version as well."""
 
     def look() -> str | None:
-        with open_client(machine) as client:
+        with open_client(machine, timeout=_SECONDS) as client:
             if client.get("/health").raise_for_status().json() is not True:
                 return "what answers is not a Prefect server"
             if machine.own_prefect_url is None and not _is_version(client.get("/admin/version").raise_for_status().json()):
@@ -61,7 +61,7 @@ def worker_fault(machine: Machine, worker: str, since: float) -> str | None:
     """
 
     def look() -> str | None:
-        with open_client(machine) as client:
+        with open_client(machine, timeout=_SECONDS) as client:
             body = {"workers": {"status": {"any_": ["ONLINE"]}}}
             workers = client.post(f"/work_pools/{machine.work_pool}/workers/filter", json=body).raise_for_status().json()
         seen = [entry["last_heartbeat_time"] for entry in workers if entry["name"] == worker]

@@ -1,6 +1,7 @@
 """Plain HTTP to Prefect's API, for what must be quick: importing Prefect's own client takes seconds."""
 
 import base64
+import time
 from http import HTTPStatus
 from typing import Any
 
@@ -9,18 +10,24 @@ import httpx
 from pipeline_config.environment import Machine, read_secret
 from pipeline_config.errors import ServiceError
 
-_SECONDS = 5.0
-_START_POOL_AGAIN = "`prefect work-pool update NAME --concurrency-limit 4`, or name another pool with TUNEGATE_WORK_POOL"
+_TRIES = 6
+_SECONDS_BETWEEN_TRIES = 0.5
+_RAISE_LIMIT = "`prefect work-pool update NAME --concurrency-limit 4`, or name another pool with TUNEGATE_WORK_POOL"
 
 
-def open_client(machine: Machine) -> httpx.Client:
+def open_client(machine: Machine, *, timeout: float = 30.0) -> httpx.Client:
     """A client for the Prefect API of this machine.
 
     `PREFECT_API_KEY` and `PREFECT_API_AUTH_STRING` are honoured, as are proxies, where the server is the user's own.
+
+    Args:
+        timeout: seconds to wait for an answer.
     """
     own = machine.own_prefect_url is not None
     headers = {"Authorization": value} if own and (value := _authorization()) else {}
-    return httpx.Client(base_url=machine.prefect_api_url.rstrip("/"), headers=headers, timeout=_SECONDS, trust_env=own)
+    # A transport of our own would switch off the proxies of the environment.
+    transport = None if own else _Patient(httpx.HTTPTransport())
+    return httpx.Client(base_url=machine.prefect_api_url.rstrip("/"), headers=headers, timeout=timeout, trust_env=own, transport=transport)
 
 
 def ensure_pool(machine: Machine) -> None:
@@ -39,6 +46,25 @@ def ensure_pool(machine: Machine) -> None:
         _check_pool(response.raise_for_status().json())
 
 
+class _Patient(httpx.BaseTransport):
+    """Asks again when the server answers 503, as Prefect's own client does: its SQLite database was locked, and nothing has changed."""
+
+    def __init__(self, inner: httpx.BaseTransport) -> None:
+        self._inner = inner
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        for _ in range(_TRIES - 1):
+            response = self._inner.handle_request(request)
+            if response.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+                return response
+            response.close()
+            time.sleep(_SECONDS_BETWEEN_TRIES)
+        return self._inner.handle_request(request)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
 def _check_pool(pool: dict[str, Any]) -> None:
     """`finetune` waits for `promotion`, and `promotion` for `rollout`: a pool for one run at a time would wait for ever."""
     where, limit = f"Prefect work pool {pool['name']!r}", pool.get("concurrency_limit")
@@ -49,7 +75,7 @@ def _check_pool(pool: dict[str, Any]) -> None:
     if pool.get("is_paused"):
         raise ServiceError("the work pool is paused", where=where, hint=f"`prefect work-pool resume {pool['name']}`")
     if limit is not None and limit < 2:
-        raise ServiceError(f"the work pool admits {limit} run(s) at a time", where=where, expected="at least 2", hint=_START_POOL_AGAIN)
+        raise ServiceError(f"the work pool admits {limit} run(s) at a time", where=where, expected="at least 2", hint=_RAISE_LIMIT)
 
 
 def _process_template(client: httpx.Client) -> dict[str, Any]:

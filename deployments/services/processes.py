@@ -178,7 +178,7 @@ def _own_session(record: ProcessRecord) -> list[psutil.Process]:
 
 
 def _opened_sessions(record: ProcessRecord) -> list[psutil.Process]:
-    """The topmost processes' direct children in other process groups, and what shares these groups. Not deeper: see :func:`stop_processes`."""
+    """The topmost processes' direct children in other groups, and what shares these groups. Not deeper: see :func:`stop_processes`."""
     processes = _belongings(record)
     tops = {process.pid for process in _tops(processes)}
     own = {_group(process) for process in processes if process.pid in tops}

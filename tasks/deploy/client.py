@@ -70,9 +70,7 @@ class ModelServer:
         Raises:
             ServiceError: the server refuses, or does not answer.
         """
-        loaded = self.health()["adapters"]
-        if adapter_name not in loaded:
-            self._call("POST", "/v1/load_lora_adapter", {"lora_name": adapter_name, "lora_path": str(artifact)})
+        self._bring_about(adapter_name, "/v1/load_lora_adapter", {"lora_name": adapter_name, "lora_path": str(artifact)}, present=True)
 
     def unload(self, adapter_name: str) -> None:
         """Makes the server forget a version; nothing happens if it does not have it.
@@ -80,8 +78,7 @@ class ModelServer:
         Raises:
             ServiceError: the version is live, or the server does not answer.
         """
-        if adapter_name in self.health()["adapters"]:
-            self._call("POST", "/v1/unload_lora_adapter", {"lora_name": adapter_name})
+        self._bring_about(adapter_name, "/v1/unload_lora_adapter", {"lora_name": adapter_name}, present=False)
 
     def chat(self, model: str, messages: Sequence[Message]) -> Reply:
         """A greedy answer, as long as the version's manifest allows.
@@ -101,6 +98,14 @@ class ModelServer:
             )
         except (LookupError, TypeError, ValidationError) as error:
             raise ServiceError(f"the answer has another shape: {answer!r:.300}", where=self._url, expected="a chat completion") from error
+
+    def _bring_about(self, adapter_name: str, path: str, body: dict[str, Any], *, present: bool) -> None:
+        """Asks first and looks afterwards: the server also loads by itself, when somebody asks for what is live."""
+        try:
+            self._call("POST", path, body)
+        except ServiceError:
+            if (adapter_name in self.health()["adapters"]) is not present:
+                raise
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         where = f"{method} {self._url}{path}"

@@ -65,7 +65,7 @@ def test_each_model_has_its_own_live_version_and_the_head_is_the_last_of_all(led
     assert ledger.live("routing") == cleared == ledger.head()
     assert first.version == 1
     assert cleared.version is None
-    assert ledger.models() == ("intents", "routing")
+    assert ledger.live_by_model() == {"intents": other, "routing": cleared}
 
 
 def test_a_writer_that_has_not_seen_the_head_is_refused(ledger: Ledger) -> None:

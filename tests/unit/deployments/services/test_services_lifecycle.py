@@ -1,4 +1,3 @@
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from deployments.services.lifecycle import bring_up, down, status
 from deployments.services.processes import is_alive, read_record, services_folder
 from pipeline_config.environment import Machine
 from pipeline_config.errors import ServiceError
+from tests.machines import free_ports, scratch_machine
 
 SERVES = """
 import http.server, sys
@@ -28,9 +28,7 @@ SLEEPS = "import time; time.sleep(60)"
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 def asks(port: int) -> Callable[[float], str | None]:
@@ -58,7 +56,7 @@ def service(name: str, code: str, port: int, **changes: object) -> Service:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
-    machine = Machine(workspace=tmp_path, prefect_port=free_port(), mlflow_port=free_port(), server_port=free_port())
+    machine = scratch_machine(tmp_path)
     yield machine
     down(machine, lambda _: None)
 
@@ -204,7 +202,8 @@ def test_status_of_a_machine_where_nothing_runs(machine: Machine) -> None:
 
 
 def test_a_web_server_is_not_taken_for_any_of_the_services(tmp_path: Path, web_server: int) -> None:
-    machine = Machine(workspace=tmp_path, prefect_port=web_server, mlflow_port=web_server, server_port=web_server)
+    ports = dict.fromkeys(("TUNEGATE_PREFECT_PORT", "TUNEGATE_MLFLOW_PORT", "TUNEGATE_SERVER_PORT"), str(web_server))
+    machine = scratch_machine(tmp_path, **ports)
 
     faults = [prefect_fault(machine), mlflow_fault(machine), model_server_fault(machine), worker_fault(machine, "somebody", 0.0)]
 
@@ -212,7 +211,7 @@ def test_a_web_server_is_not_taken_for_any_of_the_services(tmp_path: Path, web_s
 
 
 def test_nothing_local_is_started_beside_the_users_own_servers(tmp_path: Path) -> None:
-    machine = Machine(workspace=tmp_path, own_prefect_url="http://prefect.example/api", own_mlflow_url="http://mlflow.example")
+    machine = scratch_machine(tmp_path, PREFECT_API_URL="http://prefect.example/api", MLFLOW_TRACKING_URI="http://mlflow.example")
 
     assert [s.name for s in catalogue(machine) if s.is_local] == ["model-server", "worker"]
 
@@ -220,11 +219,11 @@ def test_nothing_local_is_started_beside_the_users_own_servers(tmp_path: Path) -
 @pytest.mark.parametrize("url", ["sqlite:///mlflow.db", "./mlruns", "databricks"])
 def test_mlflow_has_to_be_a_server(tmp_path: Path, url: str) -> None:
     with pytest.raises(ServiceError, match="not the address of a server"):
-        catalogue(Machine(workspace=tmp_path, own_mlflow_url=url))
+        catalogue(scratch_machine(tmp_path, MLFLOW_TRACKING_URI=url))
 
 
 def test_every_local_port_can_be_changed(tmp_path: Path) -> None:
-    machine = Machine(workspace=tmp_path, prefect_port=14211, mlflow_port=14212, server_port=14213)
+    machine = scratch_machine(tmp_path, TUNEGATE_PREFECT_PORT="14211", TUNEGATE_MLFLOW_PORT="14212", TUNEGATE_SERVER_PORT="14213")
 
     ports = {s.name: (s.port, s.setting) for s in catalogue(machine) if s.port}
 

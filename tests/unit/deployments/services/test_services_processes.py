@@ -29,6 +29,17 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], 
 print("child", child.pid, flush=True)
 time.sleep(60)
 """
+WATCHES_ITS_CHILD = """
+import signal, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+def asked(*_):
+    print("child ended first" if child.poll() is not None else "child still runs", flush=True)
+    sys.exit()
+signal.signal(signal.SIGTERM, asked)
+print("ready", flush=True)
+while True:
+    time.sleep(0.05)
+"""
 OPENS_TWO_SESSIONS = """
 import subprocess, sys, time
 grandchild = '''
@@ -112,6 +123,14 @@ def test_stopping_ends_what_the_process_started_in_another_session(folder: Path)
     stop_processes(folder, [record])
 
     assert marked(record) == []
+
+
+def test_sessions_that_a_service_opened_end_before_the_service_that_reports_them(folder: Path) -> None:
+    record = started(folder, WATCHES_ITS_CHILD)
+
+    stop_processes(folder, [record])
+
+    assert "child ended first" in log_path(folder, "tiny").read_text()
 
 
 def test_orphans_of_a_dead_process_are_ended_too(folder: Path) -> None:

@@ -1,0 +1,154 @@
+"""Small stand-ins for what is slow or far away. Each passes the same contract test as the real thing, or is too simple to need one."""
+
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline_config.errors import ModelError, RegistryError
+from tasks.generation import Answer
+from tasks.manifest import read_manifest
+from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, Alias
+from tasks.rows import Message
+
+
+@dataclass(frozen=True)
+class _Version:
+    folder: Path
+    tags: dict[str, str]
+    description: str
+
+
+class FakeRegistry:
+    """`tasks.registry.port.Registry` in a folder. `files` is where a version's bytes lie, for tests that damage them."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._versions: dict[tuple[str, int], _Version] = {}
+        self._aliases: dict[str, dict[str, int]] = {}
+
+    def files(self, model_name: str, version: int) -> Path:
+        return self._known(model_name, version).folder
+
+    def forget(self, model_name: str, version: int) -> None:
+        """What deleting a version on its page does."""
+        del self._versions[model_name, version]
+
+    def register(
+        self,
+        model_name: str,
+        mlflow_run_id: str,
+        artifact: Path,
+        evidence: Mapping[str, Path],
+        tags: Mapping[str, str],
+        description: str,
+    ) -> int:
+        version = 1 + sum(name == model_name for name, _ in self._versions)
+        folder = self._root / mlflow_run_id / f"{model_name}-{version}"
+        shutil.copytree(artifact, folder / MODEL_FOLDER)
+        (folder / EVIDENCE_FOLDER).mkdir()
+        for name, path in evidence.items():
+            shutil.copyfile(path, folder / EVIDENCE_FOLDER / name)
+        self._versions[model_name, version] = _Version(folder, dict(tags), description)
+        return version
+
+    def find(self, model_name: str, artifact_digest: str, gate_report_digest: str) -> int | None:
+        wanted = (artifact_digest, gate_report_digest)
+        found = [
+            version
+            for (name, version), held in self._versions.items()
+            if name == model_name and (held.tags.get(ARTIFACT_TAG), held.tags.get(GATE_REPORT_TAG)) == wanted
+        ]
+        return max(found, default=None)
+
+    def tags(self, model_name: str, version: int) -> dict[str, str] | None:
+        held = self._versions.get((model_name, version))
+        return dict(held.tags) if held else None
+
+    def set_tag(self, model_name: str, version: int, key: str, value: str) -> None:
+        self._known(model_name, version).tags[key] = value
+
+    def download(self, model_name: str, version: int, folder: Path) -> None:
+        held = self._known(model_name, version)
+        for part in (MODEL_FOLDER, EVIDENCE_FOLDER):
+            if not (held.folder / part).is_dir():
+                raise RegistryError(f"version {version} has no {part}/")
+            shutil.copytree(held.folder / part, folder / part)
+
+    def aliases(self, model_name: str) -> dict[str, int]:
+        return dict(self._aliases.get(model_name, {}))
+
+    def set_alias(self, model_name: str, alias: Alias, version: int) -> None:
+        self._known(model_name, version)
+        self._aliases.setdefault(model_name, {})[alias] = version
+
+    def delete_alias(self, model_name: str, alias: Alias) -> None:
+        self._aliases.get(model_name, {}).pop(alias, None)
+
+    def url(self, model_name: str, version: int) -> str:
+        return f"http://registry/models/{model_name}/versions/{version}"
+
+    def _known(self, model_name: str, version: int) -> _Version:
+        held = self._versions.get((model_name, version))
+        if held is None:
+            raise RegistryError(f"{model_name} has no version {version}")
+        return held
+
+
+class FakeEngine:
+    """`tasks.generation.Engine` whose answers say who was asked what: `<adapter>|<role>:<content>|...`, cut after `max_new_tokens` words.
+
+    While `gate` is cleared, answers wait for it.
+    """
+
+    def __init__(self, base_digest: str) -> None:
+        self._base_digest = base_digest
+        self._adapters: dict[str, Path] = {}
+        self.gate = threading.Event()
+        self.gate.set()
+        self.asked = threading.Event()
+
+    @property
+    def base_digest(self) -> str:
+        return self._base_digest
+
+    def adapters(self) -> tuple[str, ...]:
+        return tuple(self._adapters)
+
+    def load_adapter(self, name: str, artifact: Path) -> None:
+        if name in self._adapters:
+            raise ModelError("an adapter of this name is loaded already", where=name)
+        if read_manifest(artifact).base.digest != self._base_digest:
+            raise ModelError("the version belongs to another base", where=name)
+        self._adapters[name] = artifact
+
+    def unload_adapter(self, name: str) -> None:
+        self._require(name)
+        del self._adapters[name]
+
+    def answer(
+        self,
+        prompts: Sequence[Sequence[Message]],
+        *,
+        adapter: str | None,
+        max_new_tokens: int,
+        batch_size: int = 1,
+        allowed: Sequence[str] | None = None,
+        on_answer: Callable[[int], None] | None = None,
+    ) -> list[Answer]:
+        self.asked.set()
+        self.gate.wait(timeout=30)
+        if adapter is not None:
+            self._require(adapter)
+        return [self._answer(prompt, adapter, max_new_tokens) for prompt in prompts]
+
+    def _answer(self, prompt: Sequence[Message], adapter: str | None, limit: int) -> Answer:
+        said = [f"{message['role']}:{message['content']}" for message in prompt]
+        words = "|".join([adapter or "base", *said]).split(" ")
+        cut = words[:limit]
+        return Answer(" ".join(cut), sum(len(turn.split()) for turn in said), len(cut), "stop" if len(words) <= limit else "length")
+
+    def _require(self, name: str) -> None:
+        if name not in self._adapters:
+            raise ModelError("no adapter has this name", where=name)

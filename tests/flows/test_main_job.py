@@ -1,0 +1,175 @@
+"""The main job on a tiny model against real Prefect, MLflow and model servers: what passes goes live, what does not goes nowhere."""
+
+import json
+import shlex
+import subprocess
+from pathlib import Path
+
+import httpx
+import jsonschema
+import pytest
+
+from pipeline_config.environment import Machine
+from tasks.files import ledger_path, version_cache
+from tasks.ledger import Ledger
+from tasks.registry.mlflow_registry import MlflowRegistry
+from tests.projects import Run, run_pipeline, write_project
+
+pytestmark = pytest.mark.services
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "reference" / "summary.schema.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_project(tmp_path_factory.mktemp("project"))
+
+
+@pytest.fixture(scope="module")
+def first(machine_up: Machine, project: Path) -> Run:
+    return run_pipeline(machine_up, "--config", str(project))
+
+
+def state_of(machine: Machine, flow: str, model: str, version: int) -> tuple[str, str]:
+    """Starts a deployment as anybody could, and waits for its end."""
+    from prefect.deployments import run_deployment
+
+    run = run_deployment(f"{flow}/{flow}", parameters={"model_name": model, "version": version}, as_subflow=False, timeout=120)
+    assert run.state is not None  # type: ignore[union-attr]
+    return run.state.name or "", run.state.message or ""  # type: ignore[union-attr]
+
+
+def test_a_pass_goes_live(machine_up: Machine, first: Run) -> None:
+    assert first.code == 0, first.output
+    summary = first.summary
+    jsonschema.validate(summary, SCHEMA)
+    assert (summary["outcome"], summary["verdict"]) == ("passed", "pass")
+    name, version = summary["model"]["name"], summary["model"]["version"]
+    live = Ledger(ledger_path(machine_up.workspace)).live(name)
+    assert live is not None
+    assert (live.version, live.artifact_digest, live.policy) == (version, summary["artifact_digest"], "auto")
+    registry = MlflowRegistry(machine_up.mlflow_url)
+    assert registry.aliases(name) == {"champion": version}
+    assert (registry.tags(name, version) or {})["tunegate.verdict"] == "pass"
+
+
+def test_the_curl_line_works_when_pasted(first: Run) -> None:
+    line = next(line for line in first.output.replace("\n'", "'").splitlines() if line.startswith("curl "))
+    endpoint = first.summary["endpoint"]
+    assert endpoint["url"] in line
+    from tasks.report.table import curl_line
+
+    done = subprocess.run(shlex.split(curl_line(endpoint, first.summary["example"])), capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["model"] == first.summary["model"]["adapter"]
+
+
+def test_the_endpoint_answers_what_was_judged(machine_up: Machine, first: Run) -> None:
+    adapter = first.summary["model"]["adapter"]
+    lines = (version_cache(machine_up.workspace) / adapter / "evidence" / "parity.jsonl").read_text().splitlines()
+    row = json.loads(lines[0])
+    for model in (first.summary["model"]["name"], "champion", adapter):
+        answer = httpx.post(f"{machine_up.server_url}/v1/chat/completions", json={"model": model, "messages": row["messages"]}, timeout=60)
+        assert answer.json()["choices"][0]["message"]["content"] == row["answer"]
+
+
+def test_every_stage_is_accounted_for(first: Run) -> None:
+    stages = first.summary["stages"]
+    assert {stage["status"] for stage in stages.values()} == {"completed"}
+    rows = first.summary["rows"]
+    assert rows["read"] == sum(count for name, count in rows.items() if name != "read")
+    assert all("auto" in note for note in first.summary["notes"] if "approval" in note)
+
+
+def test_a_second_run_with_nothing_changed_reuses_everything(machine_up: Machine, first: Run, project: Path) -> None:
+    again = run_pipeline(machine_up, "--config", str(project))
+    assert again.code == 0, again.output
+    assert {name: stage["status"] for name, stage in again.summary["stages"].items()} == dict.fromkeys(again.summary["stages"], "reused")
+    assert again.summary["model"] == first.summary["model"]
+    assert len([e for e in Ledger(ledger_path(machine_up.workspace)).entries() if e.model_name == first.summary["model"]["name"]]) == 1
+
+
+def test_an_untrained_adapter_goes_nowhere_whoever_starts_it(machine_up: Machine, first: Run, project: Path) -> None:
+    run = run_pipeline(machine_up, "--config", str(project), "--set", "training.epochs=0")
+    assert run.code == 3, run.output
+    summary = run.summary
+    jsonschema.validate(summary, SCHEMA)
+    assert (summary["outcome"], summary["endpoint"]) == ("gate_failed", None)
+    assert next(g for g in summary["gates"] if g["name"] == "beats_base")["outcome"] == "fail"
+    name, version = summary["model"]["name"], summary["model"]["version"]
+    registry = MlflowRegistry(machine_up.mlflow_url)
+    assert (registry.tags(name, version) or {})["tunegate.verdict"] == "fail"
+    before = registry.aliases(name), Ledger(ledger_path(machine_up.workspace)).head()
+    for flow in ("promotion", "rollout"):
+        state, message = state_of(machine_up, flow, name, version)
+        assert state == "Refused"
+        assert "verdict is fail" in message
+    assert (registry.aliases(name), Ledger(ledger_path(machine_up.workspace)).head()) == before
+    assert version not in before[0].values()
+
+
+def test_too_few_test_rows_are_held(machine_up: Machine, project: Path) -> None:
+    run = run_pipeline(machine_up, "--config", str(project), "--set", "data.max_test_rows=40 registry.model_name=tiny-held")
+    assert run.code == 4, run.output
+    assert run.summary["verdict"] == "hold"
+    assert MlflowRegistry(machine_up.mlflow_url).aliases("tiny-held") == {}
+
+
+def test_a_planted_overfit_is_refused_by_the_overfitting_check_alone(machine_up: Machine, tmp_path: Path) -> None:
+    training = {
+        "epochs": 60, "learning_rate": 0.02, "load_best_model_at_end": False, "early_stopping_patience": None, "evals_per_epoch": 1,
+        "lora": {"lora_dropout": 0.0},
+    }  # fmt: skip
+    project = write_project(
+        tmp_path / "overfit", rows=400, noise=0.3, training=training, gates={"min_accuracy": 0.3, "max_perplexity": 1e9}
+    )
+    run = run_pipeline(machine_up, "--config", str(project), "--set", "data.max_train_rows=40")
+    assert run.code == 3, run.output
+    outcomes = {gate["name"]: gate["outcome"] for gate in run.summary["gates"]}
+    assert outcomes.pop("no_overfitting") == "fail"
+    assert set(outcomes.values()) <= {"pass", "not_applicable"}
+    assert run.summary["stages"]["promote"]["status"] == "skipped"
+    assert MlflowRegistry(machine_up.mlflow_url).aliases(run.summary["model"]["name"]) == {}
+
+
+def test_a_reviewer_decides_in_the_registry(machine_up: Machine, project: Path) -> None:
+    options = [
+        "--config",
+        str(project),
+        "--set",
+        "registry.approval=mlflow_review registry.model_name=tiny-reviewed environment=production",
+    ]
+    run = run_pipeline(machine_up, *options)
+    assert run.code == 5, run.output
+    assert (run.summary["outcome"], run.summary["endpoint"]) == ("awaiting_approval", None)
+    version, registry = run.summary["model"]["version"], MlflowRegistry(machine_up.mlflow_url)
+    assert registry.aliases("tiny-reviewed") == {}
+    assert state_of(machine_up, "promotion", "tiny-reviewed", version)[0] == "AwaitingApproval"
+    registry.set_tag("tiny-reviewed", version, "approval_status", "approved")
+    assert state_of(machine_up, "promotion", "tiny-reviewed", version)[0] == "Promoted"
+    assert registry.aliases("tiny-reviewed") == {"champion": version}
+    live = Ledger(ledger_path(machine_up.workspace)).live("tiny-reviewed")
+    assert live is not None
+    assert live.actor == "unauthenticated (MLflow tag)"
+
+
+def test_another_seed_meets_its_champion(machine_up: Machine, first: Run, project: Path) -> None:
+    run = run_pipeline(machine_up, "--config", str(project), "--set", "training.seed=18")
+    gate = next(gate for gate in run.summary["gates"] if gate["name"] == "not_worse_than_champion")
+    assert first.summary["model"]["adapter"] in gate["reason"]
+    assert gate["outcome"] in ("pass", "fail", "hold")
+    assert gate["interval"] is not None
+
+
+def test_an_error_of_the_data_is_one_clear_message(machine_up: Machine, tmp_path: Path) -> None:
+    project = write_project(tmp_path / "broken", data={"source": {"path": "missing.csv"}})
+    run = run_pipeline(machine_up, "--config", str(project))
+    assert run.code == 1
+    assert run.summary["outcome"] == "error"
+    assert "missing.csv" in run.summary["error"]
+    assert run.summary["stages"]["prepare"]["status"] == "failed"
+
+
+def test_a_wrong_configuration_exits_2_before_anything_starts(machine_up: Machine) -> None:
+    run = run_pipeline(machine_up, "--set", "training.epoch=1")
+    assert (run.code, run.summary) == (2, {})
+    assert "did you mean `epochs`?" in run.output
