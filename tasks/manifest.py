@@ -50,13 +50,16 @@ def read_manifest(folder: Path) -> Manifest:
     """Reads a version's manifest and holds every file of the folder against it.
 
     Raises:
-        ModelError: a file is missing, was changed or does not belong there.
+        ModelError: a file is missing, was changed or does not belong there, or the manifest itself cannot be read.
     """
     if not (folder / MANIFEST).is_file():
         raise ModelError(
             "the version has no manifest", where=str(folder), expected=MANIFEST, hint="only folders written by tunegate can be used"
         )
-    manifest = Manifest.model_validate(read_json(folder / MANIFEST))
+    try:
+        manifest = Manifest.model_validate(read_json(folder / MANIFEST))
+    except ValueError as error:
+        raise ModelError(f"the version's manifest cannot be read: {error}", where=str(folder / MANIFEST), expected="JSON") from error
     found = file_digests(folder, leave_out=[MANIFEST])
     if found != manifest.files:
         wrong = sorted({name for name, _ in set(found.items()) ^ set(manifest.files.items())})

@@ -10,8 +10,8 @@ import polars as pl
 from pipeline_config.loading import config_digest
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import GateReport, GateResult, Outcome, Verdict
-from tasks.files import file_digests, sha256_file, write_json
-from tasks.manifest import TRAIN_ROWS, BaseIdentity, Manifest, write_manifest
+from tasks.files import file_digests, read_json, sha256_file, write_json
+from tasks.manifest import MANIFEST, TRAIN_ROWS, BaseIdentity, Manifest, write_manifest
 from tasks.registry.port import (
     ARTIFACT_TAG,
     CONFIG,
@@ -70,6 +70,7 @@ class Candidate:
     """A version on its way into a registry. Change a field before :meth:`register` to bend the evidence."""
 
     folder: Path
+    artifact: Path | None = None
     weights: str = "weights"
     verdict: Verdict = "pass"
     outcomes: dict[str, Outcome] = field(default_factory=lambda: dict(PASSED))
@@ -83,7 +84,11 @@ class Candidate:
 
     def register(self, registry: Registry, run_id: str, model_name: str = MODEL) -> int:
         """Writes artifact and evidence, and registers them."""
-        digest = make_artifact(self.folder / "artifact", self.weights, self.base)
+        artifact = self.artifact or self.folder / "artifact"
+        if self.artifact is None:
+            make_artifact(artifact, self.weights, self.base)
+        digest = Manifest.model_validate(read_json(artifact / MANIFEST)).digest
+        self.folder.mkdir(exist_ok=True)
         report = GateReport(
             artifact_digest=self.judged_artifact or digest,
             data_digest="data",
@@ -102,7 +107,7 @@ class Candidate:
             GATE_REPORT_TAG: sha256_file(files[GATE_REPORT]),
             RUN_TAG: run_id,
         }
-        return registry.register(model_name, run_id, self.folder / "artifact", files, tags | self.tags, "")
+        return registry.register(model_name, run_id, artifact, files, tags | self.tags, "")
 
 
 def _gate(kind: str, outcome: Literal["pass", "fail", "hold", "not_applicable"]) -> GateResult:

@@ -34,16 +34,28 @@ def ensure_pool(machine: Machine) -> None:
     """Creates the process work pool of the deployments if it is missing.
 
     Raises:
-        ServiceError: there is a pool of that name, but it cannot run these deployments.
+        ServiceError: there is a pool of that name that cannot run these deployments, or the server does not answer.
     """
-    with open_client(machine) as client:
-        response = client.get(f"/work_pools/{machine.work_pool}")
-        if response.status_code == HTTPStatus.NOT_FOUND:
-            body = {"name": machine.work_pool, "type": "process", "base_job_template": _process_template(client)}
-            response = client.post("/work_pools/", json=body)
-            if response.status_code == HTTPStatus.CONFLICT:  # somebody else was first
-                response = client.get(f"/work_pools/{machine.work_pool}")
-        _check_pool(response.raise_for_status().json())
+    try:
+        with open_client(machine) as client:
+            _check_pool(_read_or_create_pool(client, machine.work_pool))
+    except httpx.HTTPError as error:
+        raise ServiceError(
+            f"the Prefect server does not answer as it should: {error}",
+            where=machine.prefect_api_url,
+            hint="`tunegate up` starts a local one",
+        ) from error
+
+
+def _read_or_create_pool(client: httpx.Client, name: str) -> dict[str, Any]:
+    response = client.get(f"/work_pools/{name}")
+    if response.status_code == HTTPStatus.NOT_FOUND:
+        body = {"name": name, "type": "process", "base_job_template": _process_template(client)}
+        response = client.post("/work_pools/", json=body)
+        if response.status_code == HTTPStatus.CONFLICT:  # somebody else was first
+            response = client.get(f"/work_pools/{name}")
+    pool: dict[str, Any] = response.raise_for_status().json()
+    return pool
 
 
 class _Patient(httpx.BaseTransport):

@@ -173,7 +173,7 @@ def _intact(folder: Path, tags: Mapping[str, str]) -> bool:
     report = folder / EVIDENCE_FOLDER / GATE_REPORT
     try:
         return read_manifest(folder / MODEL_FOLDER).digest == tags.get(ARTIFACT_TAG) and sha256_file(report) == tags.get(GATE_REPORT_TAG)
-    except (ModelError, OSError, ValueError):
+    except (ModelError, OSError):
         return False
 
 
@@ -187,7 +187,7 @@ def _checked_report(name: str, folder: Path, tags: dict[str, str]) -> GateReport
         report = GateReport.model_validate_json(path.read_bytes())
         digest = read_manifest(folder / MODEL_FOLDER).digest
     except ValidationError as error:
-        raise _refused(name, f"its gate report or manifest cannot be read: {error}", "files written by tunegate") from error
+        raise _refused(name, f"its gate report cannot be read: {error}", f"{EVIDENCE_FOLDER}/{GATE_REPORT}") from error
     except ModelError as error:
         raise _refused(name, error.what, error.expected) from error
     if report.artifact_digest != digest:

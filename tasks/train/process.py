@@ -54,7 +54,10 @@ def _stop(child: "subprocess.Popen[str]") -> None:
     drain.start()
     try:
         child.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
+    except BaseException as reason:
+        # Too slow, or a second Ctrl-C: whatever comes, no child is left behind.
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+        if not isinstance(reason, subprocess.TimeoutExpired):
+            raise
     drain.join(GRACE_SECONDS)

@@ -90,6 +90,7 @@ def test_of_writers_that_saw_the_same_head_one_wins(ledger: Ledger) -> None:
     for thread in threads:
         thread.join()
     assert len(lost) == 7
+    assert all("moved on to entry 1" in str(error) for error in lost)
     assert ledger.verify() == 1
 
 
@@ -194,6 +195,13 @@ def tamper(ledger: Ledger, statement: str, values: dict[str, Any] | None = None)
             connection.execute(f"DROP TRIGGER {trigger}")
         connection.execute(statement, values or {})
     connection.close()
+
+
+def test_bytes_that_are_no_text_are_not_taken_for_the_sign_that_stands_for_them(ledger: Ledger) -> None:
+    append(ledger, reason="\N{REPLACEMENT CHARACTER}")
+    tamper(ledger, "UPDATE entries SET reason = CAST(x'ff' AS TEXT)")
+    with pytest.raises(LedgerError, match="entry 1 "):
+        ledger.verify()
 
 
 def test_an_undo_takes_itself_and_the_decision_before_it_away(ledger: Ledger) -> None:

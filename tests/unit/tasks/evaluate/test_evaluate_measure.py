@@ -218,6 +218,8 @@ def test_a_champion_with_other_bytes_than_the_ledger_says_is_a_fault(world: Worl
 def test_a_champion_that_is_not_here_keeps_its_own_fault(world: World) -> None:
     rival = Rival(adapter_name="desk-v1", artifact_digest="0" * 64, folder=None, fault="the registry lost it")
     assert world.measure(world.two, rival).value.champion_fault == "the registry lost it"
+    assert world.measure(world.two, rival.model_copy(update={"fault": "no disk"})).value.champion_fault == "no disk"
+    assert world.measure(world.two).value.champion_name is None
 
 
 def test_without_test_rows_there_is_nothing_to_measure(world: World) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -40,6 +40,7 @@ def test_only_the_whole_stripped_answer_in_the_same_case_is_right() -> None:
     assert per_row_correct(["VPN"] * 5, answers) == [True, True, False, False, False]
 
 
+@settings(deadline=None, max_examples=30)  # the library is slow to set up
 @given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from([*LABELS, "?"])), min_size=1, max_size=50), st.randoms())
 def test_figures_do_not_depend_on_the_order_of_rows(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], chance: Any

@@ -1,0 +1,211 @@
+"""Promotion: ledger first, aliases after it, each step safe to repeat; undo leads back."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline_config.errors import PromotionRefused, RegistryError
+from tasks.ledger import UNDO, Ledger
+from tasks.registry.port import Alias
+from tasks.registry.promote import is_live, mirror, promote, undo
+from tasks.registry.rival import rival_of
+from tasks.registry.verdict import Approval, Evidence, verified_evidence
+from tests.fakes import FakeRegistry
+from tests.versions import MODEL, Candidate, make_config
+
+APPROVED = Approval(state="approved", policy="auto", actor="policy auto (no person)", reason="every gate passed")
+Version = Callable[..., Evidence]
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> FakeRegistry:
+    return FakeRegistry(tmp_path / "registry")
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    return Ledger(tmp_path / "ledger.sqlite")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "versions"
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    return tmp_path / "lock"
+
+
+@pytest.fixture
+def version(registry: FakeRegistry, tmp_path: Path, cache: Path) -> Version:
+    """Registers and verifies a version with weights of its own."""
+
+    def make(weights: str, model_name: str = MODEL) -> Evidence:
+        config = make_config(registry={"model_name": model_name, "approval": "auto"})
+        candidate = Candidate(tmp_path / model_name / weights, weights=weights, config=config)
+        return verified_evidence(registry, model_name, candidate.register(registry, weights, model_name), cache)
+
+    return make
+
+
+def test_the_first_promotion_makes_a_champion_without_a_previous(
+    registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
+) -> None:
+    first = version("one")
+    entry = promote(registry, ledger, first, APPROVED, lock)
+    assert (entry.version, entry.adapter_name, entry.actor, entry.policy) == (1, "routing-v1", "policy auto (no person)", "auto")
+    assert (entry.artifact_digest, entry.gate_report_digest) == (first.artifact_digest, first.gate_report_digest)
+    assert registry.aliases(MODEL) == {"champion": 1}
+
+
+def test_the_next_promotion_keeps_the_last_champion_as_previous(
+    registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
+) -> None:
+    for weights in ("one", "two", "three"):
+        promote(registry, ledger, version(weights), APPROVED, lock)
+    assert registry.aliases(MODEL) == {"champion": 3, "previous": 2}
+
+
+def test_promoting_what_is_live_records_nothing_and_puts_moved_aliases_back(
+    registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
+) -> None:
+    promote(registry, ledger, version("one"), APPROVED, lock)
+    second = version("two")
+    entry = promote(registry, ledger, second, APPROVED, lock)
+    registry.set_alias(MODEL, "champion", 1)
+    registry.delete_alias(MODEL, "previous")
+    assert promote(registry, ledger, second, APPROVED, lock) == entry
+    assert len(ledger.entries()) == 2
+    assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
+
+
+def test_models_do_not_touch_each_others_aliases(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
+    promote(registry, ledger, version("one"), APPROVED, lock)
+    promote(registry, ledger, version("other", "intents"), APPROVED, lock)
+    assert registry.aliases(MODEL) == {"champion": 1}
+    assert registry.aliases("intents") == {"champion": 1}
+
+
+@pytest.mark.parametrize("state", ["awaiting", "rejected"])
+def test_what_is_not_approved_is_not_recorded(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path, state: str) -> None:
+    with pytest.raises(PromotionRefused, match="not approved"):
+        promote(registry, ledger, version("one"), Approval.model_validate(APPROVED.model_dump() | {"state": state}), lock)
+    assert ledger.head() is None
+    assert registry.aliases(MODEL) == {}
+
+
+def test_an_undo_brings_back_what_was_live(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
+    for weights in ("one", "two"):
+        promote(registry, ledger, version(weights), APPROVED, lock)
+    third = version("three")
+    promote(registry, ledger, third, APPROVED, lock)
+    entry = undo(registry, ledger, third, "2 of 20 answers differ", lock)
+    assert entry is not None
+    assert (entry.version, entry.policy, entry.reason) == (2, UNDO, "2 of 20 answers differ")
+    assert ledger.live(MODEL) == entry
+    assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
+
+
+def test_an_undo_of_the_first_version_leaves_nothing_live(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
+    first = version("one")
+    promote(registry, ledger, first, APPROVED, lock)
+    entry = undo(registry, ledger, first, "the server is down", lock)
+    assert entry is not None
+    assert (entry.version, entry.adapter_name, entry.artifact_digest, entry.gate_report_digest) == (None, None, None, None)
+    assert registry.aliases(MODEL) == {}
+
+
+def test_an_undo_of_a_version_that_is_not_live_does_nothing(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
+    first, second = version("one"), version("two")
+    for evidence in (first, second):
+        promote(registry, ledger, evidence, APPROVED, lock)
+    assert undo(registry, ledger, first, "too late", lock) is None
+    assert len(ledger.entries()) == 2
+
+
+def test_a_version_taken_back_can_be_promoted_again(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
+    first, second = version("one"), version("two")
+    promote(registry, ledger, first, APPROVED, lock)
+    promote(registry, ledger, second, APPROVED, lock)
+    undo(registry, ledger, second, "the server was down", lock)
+    assert is_live(promote(registry, ledger, second, APPROVED, lock), second)
+    assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
+
+
+class LastWriterWins(FakeRegistry):
+    """Somebody else moves the champion right after we do."""
+
+    def set_alias(self, model_name: str, alias: Alias, version: int) -> None:
+        super().set_alias(model_name, alias, version)
+        super().set_alias(model_name, "champion", 1)
+
+
+def test_an_alias_that_somebody_moves_at_the_same_time_is_noticed(tmp_path: Path, ledger: Ledger, cache: Path, lock: Path) -> None:
+    registry = LastWriterWins(tmp_path / "registry")
+    Candidate(tmp_path / "v1").register(registry, "one")
+    second = Candidate(tmp_path / "v2", weights="two").register(registry, "two")
+    with pytest.raises(RegistryError, match="the aliases are"):
+        promote(registry, ledger, verified_evidence(registry, MODEL, second, cache), APPROVED, lock)
+
+
+def test_mirroring_is_safe_to_repeat(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
+    promote(registry, ledger, version("one"), APPROVED, lock)
+    mirror(registry, ledger, MODEL)
+    assert registry.aliases(MODEL) == {"champion": 1}
+
+
+def test_concurrent_promotions_leave_a_linear_ledger_and_aliases_that_agree(
+    registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
+) -> None:
+    candidates = [version(str(number)) for number in range(6)]
+    threads = [threading.Thread(target=promote, args=(registry, ledger, evidence, APPROVED, lock)) for evidence in candidates]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ledger.verify() == 6
+    versions = [entry.version for entry in ledger.entries()]
+    assert registry.aliases(MODEL) == {"champion": versions[-1], "previous": versions[-2]}
+
+
+def test_a_first_artifact_has_no_rival(registry: FakeRegistry, ledger: Ledger, cache: Path) -> None:
+    assert rival_of(registry, ledger, MODEL, "a" * 64, cache) is None
+
+
+def test_the_rival_is_the_champion_with_its_files(
+    registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path, cache: Path
+) -> None:
+    first = version("one")
+    promote(registry, ledger, first, APPROVED, lock)
+    rival = rival_of(registry, ledger, MODEL, "a" * 64, cache)
+    assert rival is not None
+    assert (rival.adapter_name, rival.artifact_digest, rival.folder, rival.fault) == (
+        "routing-v1",
+        first.artifact_digest,
+        first.artifact,
+        None,
+    )
+
+
+def test_the_rival_of_the_champion_itself_is_what_was_live_before(
+    registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path, cache: Path
+) -> None:
+    first, second = version("one"), version("two")
+    for evidence in (first, second):
+        promote(registry, ledger, evidence, APPROVED, lock)
+    rival = rival_of(registry, ledger, MODEL, second.artifact_digest, cache)
+    assert rival is not None
+    assert rival.adapter_name == first.adapter_name
+
+
+def test_a_rival_that_cannot_be_fetched_says_why(
+    registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path, tmp_path: Path
+) -> None:
+    promote(registry, ledger, version("one"), APPROVED, lock)
+    registry.forget(MODEL, 1)
+    rival = rival_of(registry, ledger, MODEL, "a" * 64, tmp_path / "empty")
+    assert rival is not None
+    assert (rival.folder, rival.fault) == (None, "the champion is no longer in the registry")
