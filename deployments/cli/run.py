@@ -55,7 +55,7 @@ def _print(summary: Mapping[str, Any], folder: Path) -> None:
 
     from tasks.report.table import render
 
-    Console().print(render(summary))
+    Console().print(render(summary), soft_wrap=True)
     print(f"summary: {folder / SUMMARY}")
 
 

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import jsonschema
 import pytest
 
@@ -66,40 +68,21 @@ def flow_runs(name: str) -> list[Any]:
         return list(client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=[name]))))
 
 
+def deployment_id() -> str:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return str(client.read_deployment_by_name("finetune/finetune").id)
+
+
 def finished_run_other_than(known: set[Any]) -> Any:
     runs = [run for run in flow_runs("finetune") if run.id not in known and run.state is not None and run.state.is_final()]
     return runs[0] if runs else None
 
 
-def test_the_command_takes_the_demo_data_to_production(deployed: Machine) -> None:
-    run = run_pipeline(deployed, "--preset", "smoke")
-    assert run.code == 0, run.output
-    jsonschema.validate(run.summary, SCHEMA)
-    live = Ledger(ledger_path(deployed.workspace)).live("helpdesk-smoke")
-    assert live is not None
-    assert live.version == run.summary["model"]["version"]
-    assert {gate["kind"] for gate in run.summary["gates"]} == {"threshold", "improvement", "non_inferiority", "overfitting"}
-
-
-def test_the_command_again_redoes_nothing(deployed: Machine) -> None:
-    run = run_pipeline(deployed, "--preset", "smoke")
-    assert run.code == 0, run.output
-    assert all(stage["reused"] for stage in run.summary["stages"].values())
-
-
-def test_an_untrained_adapter_fails_the_smoke_presets_own_improvement_gate(deployed: Machine) -> None:
-    run = run_pipeline(deployed, "--preset", "smoke", "--set", "training.epochs=0")
-    assert run.code == 3, run.output
-    assert next(gate for gate in run.summary["gates"] if gate["kind"] == "improvement")["outcome"] == "fail"
-
-
 def test_prefects_form_starts_a_run_that_deploys(deployed: Machine, page: Any) -> None:
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name("finetune/finetune")
     known = {run.id for run in flow_runs("finetune")}
-    page.goto(f"{deployed.prefect_ui_url}/deployments/deployment/{deployment.id}/run")
+    page.goto(f"{deployed.prefect_ui_url}/deployments/deployment/{deployment_id()}/run")
     page.get_by_text("Starting point: data, model, training and gates").wait_for(timeout=30_000)
     page.locator(".p-select, [role=combobox]").first.click()
     page.get_by_text("smoke", exact=True).last.click()
@@ -113,24 +96,36 @@ def test_prefects_form_starts_a_run_that_deploys(deployed: Machine, page: Any) -
     page.screenshot(path=screenshots_folder() / "prefect-run.png")
 
 
+def test_the_command_ends_live_and_reuses_what_the_form_began(deployed: Machine) -> None:
+    run = run_pipeline(deployed, "--preset", "smoke")
+    assert run.code == 0, run.output
+    jsonschema.validate(run.summary, SCHEMA)
+    live = Ledger(ledger_path(deployed.workspace)).live("helpdesk-smoke")
+    assert live is not None
+    assert live.version == run.summary["model"]["version"]
+    assert all(stage["reused"] for stage in run.summary["stages"].values())
+    assert {gate["kind"] for gate in run.summary["gates"]} == {"threshold", "improvement", "non_inferiority", "overfitting"}
+
+
 def test_a_schedule_fires_and_its_run_completes(deployed: Machine) -> None:
-    from datetime import UTC, datetime, timedelta
-
-    from prefect.client.orchestration import get_client
-    from prefect.client.schemas.schedules import RRuleSchedule
-
     known = {run.id for run in flow_runs("finetune")}
+    api, deployment = f"{deployed.prefect_api_url}/deployments", deployment_id()
+    weekly = httpx.get(f"{api}/{deployment}/schedules").json()
+    assert [schedule["active"] for schedule in weekly] == [False]
     at = datetime.now(UTC) + timedelta(seconds=15)
-    rule = RRuleSchedule(rrule=f"DTSTART:{at:%Y%m%dT%H%M%SZ}\nRRULE:FREQ=YEARLY;COUNT=1")
-    with get_client(sync_client=True) as client:
-        deployment = client.read_deployment_by_name("finetune/finetune")
-        assert [schedule.active for schedule in deployment.schedules] == [False]
-        (created,) = client.create_deployment_schedules(deployment.id, [(rule, True)])
-        client.update_deployment_schedule(deployment.id, created.id, active=True)
+    once = {"rrule": f"DTSTART:{at:%Y%m%dT%H%M%SZ}\nRRULE:FREQ=YEARLY;COUNT=1", "timezone": "UTC"}
+    body = [{"schedule": once, "active": True, "parameters": {"preset": "smoke"}}]
+    created = httpx.post(f"{api}/{deployment}/schedules", json=body)
+    assert created.status_code == 201, created.text
     try:
         run = wait_for(lambda: finished_run_other_than(known), _RUN_SECONDS, "the end of the scheduled run")
     finally:
-        with get_client(sync_client=True) as client:
-            client.delete_deployment_schedule(deployment.id, created.id)
+        httpx.delete(f"{api}/{deployment}/schedules/{created.json()[0]['id']}")
     assert run.auto_scheduled
     assert run.state.name == "Passed", run.state.message
+
+
+def test_an_untrained_adapter_fails_the_smoke_presets_own_improvement_gate(deployed: Machine) -> None:
+    run = run_pipeline(deployed, "--preset", "smoke", "--set", "training.epochs=0")
+    assert run.code == 3, run.output
+    assert next(gate for gate in run.summary["gates"] if gate["kind"] == "improvement")["outcome"] == "fail"

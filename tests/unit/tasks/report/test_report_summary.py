@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from pipeline_config.data import DataConfig, SourceConfig
-from pipeline_config.environment import Machine
+from pipeline_config.environment import read_machine
 from pipeline_config.errors import TrainingError
 from pipeline_config.gates import OverfittingGate, ThresholdGate
 from pipeline_config.pipeline import PipelineConfig
@@ -173,7 +173,7 @@ def test_the_curl_line_survives_a_shell(message: str) -> None:
 
 @pytest.fixture
 def report(tmp_path: Path) -> RunReport:
-    return RunReport(CONFIG, context(tmp_path), Machine(workspace=tmp_path))
+    return RunReport(CONFIG, context(tmp_path), read_machine({"TUNEGATE_WORKSPACE": str(tmp_path)}))
 
 
 @pytest.fixture
