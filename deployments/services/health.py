@@ -37,7 +37,9 @@ def mlflow_fault(machine: Machine) -> str | None:
             response = client.post("/api/2.0/mlflow/experiments/search", json={"max_results": 1})
             if response.status_code in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
                 return None
-            return None if isinstance(response.raise_for_status().json(), dict) else "what answers is not an MLflow server"
+            answer = response.raise_for_status().json()
+            known = isinstance(answer, dict) and answer.keys() <= {"experiments", "next_page_token"}
+            return None if known else "what answers is not an MLflow server"
 
     return _answered(look)
 

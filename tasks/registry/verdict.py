@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Literal
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline_config.deployment import DeploymentConfig
 from pipeline_config.errors import ModelError, PromotionRefused
 from pipeline_config.loading import stored_config_digest
-from tasks.artifacts import GateReport, GateResult, Record, Verdict
+from tasks.artifacts import GateReport, Record
 from tasks.files import exclusive, read_json, sha256_file
 from tasks.manifest import read_manifest
 from tasks.registry.port import (
@@ -29,6 +29,7 @@ from tasks.registry.port import (
     Registry,
     adapter_name,
 )
+from tasks.verdict import verdict_of
 
 Policy = Literal["auto", "mlflow_review"]
 
@@ -112,15 +113,6 @@ def verified_evidence(registry: Registry, model_name: str, version: int, cache: 
         policy=config.registry.approval,
         deployment=config.deployment,
     )
-
-
-def verdict_of(gates: Sequence[GateResult]) -> Verdict:
-    """What gate results amount to: pass needs a passed threshold gate, a passed overfitting gate, and nothing failed or held."""
-    outcomes = {gate.outcome for gate in gates}
-    if "fail" in outcomes:
-        return "fail"
-    passed = {gate.kind for gate in gates if gate.outcome == "pass"}
-    return "pass" if "hold" not in outcomes and {"threshold", "overfitting"} <= passed else "hold"
 
 
 def approve(registry: Registry, evidence: Evidence) -> Approval:

@@ -23,6 +23,9 @@ Outcome = Literal["passed", "gate_failed", "held", "awaiting_approval", "error",
 STAGES = ("prepare", "train", "evaluate", "gates", "register", "promote")
 """Every stage of the main job, in order; one that a run did not reach is `skipped`."""
 
+AWAITING = ("AwaitingApproval", "Suspended", "Paused")
+"""States in which a promotion run waits for a person."""
+
 
 class RunParts(Record):
     """What a run has so far. Later parts are null until their stage has ended."""
@@ -48,7 +51,7 @@ def outcome_of(parts: RunParts, *, interrupted: bool = False) -> Outcome:
     state = parts.promotion.state if parts.promotion is not None else None
     if state == "Promoted":
         return "passed"
-    return "awaiting_approval" if state in ("AwaitingApproval", "Suspended", "Paused") else "error"
+    return "awaiting_approval" if state in AWAITING else "error"
 
 
 def summarise(

@@ -22,7 +22,7 @@ from tasks.artifacts import (
     TrainedModel,
 )
 from tasks.files import SUMMARY, point_latest_at, run_folder, write_json
-from tasks.report.summary import STAGES, Outcome, RunParts, outcome_of, summarise
+from tasks.report.summary import AWAITING, STAGES, Outcome, RunParts, outcome_of, summarise
 from tasks.rows import read_rows
 from tasks.stages import StageResult
 
@@ -59,7 +59,7 @@ class RunReport:
 
     def promoted(self, outcome: PromotionOutcome) -> None:
         """Keeps how promotion ended."""
-        done = outcome.state in ("Promoted", "AwaitingApproval")
+        done = outcome.state == "Promoted" or outcome.state in AWAITING
         record = StageRecord(name="promote", status="completed" if done else "failed", seconds=outcome.seconds, reused=False)
         self._keep(record, promotion=outcome)
         if outcome_of(self._parts) == "error":

@@ -219,9 +219,9 @@ def test_a_name_that_was_loaded_with_other_bytes_is_loaded_anew_when_it_goes_liv
     site.add(1)
     assert client.post("/v1/load_lora_adapter", json=site.load_body(1)).status_code == 200
     shutil.rmtree(site.cache / "routing-v1")
-    digest = make_artifact(site.cache / "routing-v1" / "model", weights="the approved ones")
+    digest = make_artifact(site.cache / "routing-v1" / "model", weights="the approved ones", instruction="Approved.")
     site.promote(1, digest)
-    assert answered_by(client) == "routing-v1"
+    assert chat(client).json()["choices"][0]["message"]["content"] == "routing-v1|system:Approved.|user:my vpn drops"
 
 
 def test_after_an_undo_that_leaves_nothing_the_server_says_so(site: Site, client: TestClient) -> None:
@@ -331,6 +331,14 @@ def test_a_name_only_ever_means_its_own_version(site: Site, client: TestClient, 
     site.go_live(1)
     site.add(2)
     assert fault(client.post("/v1/load_lora_adapter", json=site.load_body(2, **changes))) == (400, "adapter_refused")
+
+
+@pytest.mark.parametrize("name", ["champion", MODEL])
+def test_a_name_that_the_ledger_decides_on_cannot_be_taken(site: Site, client: TestClient, name: str) -> None:
+    site.go_live(1)
+    make_artifact(site.cache / name / "model")
+    body = {"lora_name": name, "lora_path": str(site.cache / name / "model")}
+    assert fault(client.post("/v1/load_lora_adapter", json=body)) == (400, "adapter_refused")
 
 
 def test_a_link_out_of_the_cache_is_refused(site: Site, client: TestClient, tmp_path: Path) -> None:

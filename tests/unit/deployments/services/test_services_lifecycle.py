@@ -1,3 +1,4 @@
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -61,14 +62,15 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     down(machine, lambda _: None)
 
 
-@pytest.fixture
-def web_server() -> Iterator[int]:
-    """Some web server that answers everything with an empty page."""
+@pytest.fixture(params=[b"", b"true", b'"ok"', b'{"status": "ok"}', b"[]"])
+def web_server(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Some web server that answers everything in the same way."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
+            self.wfile.write(request.param)
 
         do_POST = do_GET  # noqa: N815
 
@@ -117,9 +119,10 @@ def test_a_service_that_died_is_started_again(machine: Machine) -> None:
 
 def test_a_service_waits_for_what_it_needs(machine: Machine) -> None:
     said: list[str] = []
-    first, second = free_port(), free_port()
+    looks = iter(["not yet", "not yet", None])
+    first = service("first", SLEEPS, free_port(), fault=lambda _: next(looks), port=None)
 
-    bring_up([service("first", SERVES, first), service("second", SERVES, second, needs=("first",))], machine, said.append)
+    bring_up([first, service("second", SERVES, free_port(), needs=("first",))], machine, said.append)
 
     assert [line.split()[0:2] for line in said] == [["starting", "first"], ["first", "is"], ["starting", "second"], ["second", "is"]]
 
@@ -141,11 +144,11 @@ def test_a_service_that_does_not_become_well_in_time_is_stopped_and_named(machin
     assert read_record(services_folder(machine.workspace), "tiny") is None
 
 
-def test_a_taken_port_is_an_error_that_names_the_setting_before_anything_is_started(machine: Machine, web_server: int) -> None:
-    services = [service("first", SERVES, free_port()), service("tiny", SERVES, web_server)]
-
-    with pytest.raises(ServiceError, match=rf"port {web_server} is taken by process \d+") as raised:
-        bring_up(services, machine, lambda _: None)
+def test_a_taken_port_is_an_error_that_names_the_setting_before_anything_is_started(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServiceError, match=rf"port {port} is taken by process \d+") as raised:
+            bring_up([service("first", SERVES, free_port()), service("tiny", SERVES, port)], machine, lambda _: None)
 
     assert "TINY_PORT=" in raised.value.hint
     assert read_record(services_folder(machine.workspace), "first") is None

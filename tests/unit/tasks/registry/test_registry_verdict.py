@@ -13,7 +13,8 @@ from pipeline_config.errors import PromotionRefused
 from pipeline_config.loading import stored_config_digest
 from tasks.artifacts import GateResult
 from tasks.registry.port import CONFIG, EVIDENCE_FOLDER, GATE_REPORT, GATE_REPORT_TAG, MODEL_FOLDER, STATUS_REASON_TAG, STATUS_TAG
-from tasks.registry.verdict import Evidence, approve, verdict_of, verified_evidence
+from tasks.registry.verdict import Evidence, approve, verified_evidence
+from tasks.verdict import verdict_of
 from tests.fakes import FakeRegistry
 from tests.versions import MODEL, PASSED, Candidate, make_config
 
