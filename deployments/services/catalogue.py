@@ -47,8 +47,8 @@ class Service:
         return bool(self.command)
 
     def settings(self, machine: Machine) -> str:
-        """Digest of what it is started with."""
-        return sha256_json([self.command, {**machine.variables(), **self.variables}])
+        """Digest of what it is started with; the interpreter has several names (`python`, `python3`) and is left out."""
+        return sha256_json([self.command[1:], {**machine.variables(), **self.variables}])
 
 
 def catalogue(machine: Machine) -> list[Service]:

@@ -2,6 +2,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def web_server(request: pytest.FixtureRequest) -> Iterator[int]:
             return
 
     server = HTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield server.server_port
     server.shutdown()
     server.server_close()
@@ -120,7 +121,7 @@ def test_a_service_that_died_is_started_again(machine: Machine) -> None:
 def test_a_service_waits_for_what_it_needs(machine: Machine) -> None:
     said: list[str] = []
     looks = iter(["not yet", "not yet", None])
-    first = service("first", SLEEPS, free_port(), fault=lambda _: next(looks), port=None)
+    first = replace(service("first", SLEEPS, 0), fault=lambda _: next(looks), port=None)
 
     bring_up([first, service("second", SERVES, free_port(), needs=("first",))], machine, said.append)
 
@@ -211,6 +212,14 @@ def test_a_web_server_is_not_taken_for_any_of_the_services(tmp_path: Path, web_s
     faults = [prefect_fault(machine), mlflow_fault(machine), model_server_fault(machine), worker_fault(machine, "somebody", 0.0)]
 
     assert [bool(fault) for fault in faults] == [True] * 4
+
+
+def test_the_users_own_prefect_server_is_known_by_its_health_answer(tmp_path: Path, web_server: int) -> None:
+    machine = scratch_machine(tmp_path, PREFECT_API_URL=f"http://127.0.0.1:{web_server}/api")
+
+    says_true = httpx.get(f"http://127.0.0.1:{web_server}", trust_env=False).text == "true"
+
+    assert (prefect_fault(machine) is None) == says_true
 
 
 def test_nothing_local_is_started_beside_the_users_own_servers(tmp_path: Path) -> None:
