@@ -80,13 +80,15 @@ def finished_run_other_than(known: set[Any]) -> Any:
 
 
 def test_prefects_form_starts_a_run_that_deploys(deployed: Machine, page: Any) -> None:
+    from playwright.sync_api import expect
+
     known = {run.id for run in flow_runs("finetune")}
-    page.goto(f"{deployed.prefect_ui_url}/deployments/deployment/{deployment_id()}/run")
+    page.goto(f"{deployed.prefect_ui_url}/deployments/deployment/{deployment_id()}/run", wait_until="networkidle")
     page.get_by_text("Starting point: data, model, training and gates").wait_for(timeout=30_000)
     page.locator(".p-select-button__control").first.focus()
     page.keyboard.press("ArrowDown")
     page.locator(".p-select-option", has_text="smoke").click()
-    assert page.locator(".p-select-button__value").first.inner_text() == "smoke"
+    expect(page.locator(".p-select-button__value").first).to_have_text("smoke", timeout=10_000)
     page.screenshot(path=screenshots_folder() / "prefect-form.png")
     page.get_by_role("button", name="Submit").click()
     run = wait_for(lambda: finished_run_other_than(known), _RUN_SECONDS, "the end of the run that the form started")
