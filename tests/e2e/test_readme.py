@@ -12,6 +12,7 @@ import pytest
 
 from deployments.services.lifecycle import up
 from pipeline_config.environment import Machine
+from pipeline_config.loading import load_config
 
 pytestmark = [pytest.mark.services, pytest.mark.embedded, pytest.mark.slow]
 
@@ -38,13 +39,13 @@ def own_data() -> Iterator[None]:
 
 
 def _write_csv(path: Path) -> None:
-    """Two queues of the demo data, as somebody's own file."""
+    """The queues that the smoke preset keeps, as somebody's own file."""
     sample = ROOT / "pipeline_config" / "samples" / "helpdesk_routing.jsonl"
     rows = [json.loads(line) for line in sample.read_text(encoding="utf-8").splitlines()]
     with path.open("w", newline="", encoding="utf-8") as stream:
         table = csv.writer(stream)
         table.writerow(["text", "label"])
-        table.writerows([row["input"], row["output"]] for row in rows if row["output"] in ("network_vpn", "printing_scanning"))
+        table.writerows([row["input"], row["output"]] for row in rows if row["output"] in load_config("smoke").data.source.labels)
 
 
 def run(command: str, machine: Machine, **variables: str) -> "subprocess.CompletedProcess[str]":
