@@ -2,7 +2,6 @@
 
 import functools
 import importlib.metadata
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -185,8 +184,3 @@ def _folder_digest(folder: Path) -> str:
     """Digest of the files that decide what a model answers."""
     kinds = {".safetensors", ".json", ".jinja", ".model", ".txt"}
     return sha256_json({name: digest for name, digest in file_digests(folder).items() if Path(name).suffix in kinds})
-
-
-def read_adapter_config(artifact: Path) -> dict[str, Any]:
-    """PEFT's configuration of a stored adapter."""
-    return dict(json.loads((artifact / "adapter_config.json").read_text(encoding="utf-8")))
