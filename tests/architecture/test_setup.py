@@ -1,5 +1,6 @@
 """The set-up: lock file, Makefile, continuous integration and the commit hooks say the same."""
 
+import os
 import re
 import subprocess
 import tomllib
@@ -57,8 +58,14 @@ def test_nothing_in_the_set_up_names_an_index() -> None:
     assert [re.findall(r"https?://\S+|--(?:extra-)?index-url", text) for text in texts] == [[]] * len(texts)
 
 
+def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A make of its own, also when the tests themselves were started by one."""
+    variables = {name: value for name, value in os.environ.items() if name not in {"MAKELEVEL", "MAKEFLAGS", "MFLAGS"}}
+    return subprocess.run(["make", *arguments], cwd=ROOT, env=variables, capture_output=True, text=True, check=True)
+
+
 def test_make_help_lists_every_target_in_one_line() -> None:
-    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = make("help")
 
     assert [line.split()[0] for line in done.stdout.splitlines()] == phony_targets()
     assert all(len(line.split(None, 1)) == 2 for line in done.stdout.splitlines())
@@ -75,9 +82,7 @@ def test_every_target_but_help_and_clean_sets_up_first() -> None:
 def test_run_targets_hand_on_preset_config_and_set(target: str) -> None:
     variables = ["PRESET=smoke", "CONFIG=a file.yaml", "SET=training.epochs=1 gates.min_accuracy=0.8"]
 
-    done = subprocess.run(
-        ["make", "--dry-run", "-o", ".venv/.ready", target, *variables], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = make("--dry-run", "-o", ".venv/.ready", target, *variables)
 
     assert done.stdout.endswith(' --preset smoke --config "a file.yaml" --set "training.epochs=1 gates.min_accuracy=0.8"\n')
 
