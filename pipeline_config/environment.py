@@ -30,8 +30,9 @@ TELEMETRY_OFF = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 
-PATIENT_THREADS = "PASSIVE"
-"""Threads of a matrix product that wait for another sleep instead of spinning: on a busy machine that is worth a factor of two."""
+_SPIN_COUNT = "1000"
+"""How long a thread of a matrix product spins while it waits for another, in libgomp's rounds, before it sleeps. libgomp's own choice is a
+few milliseconds: two trainings on the same cores then hold each other up. docs/log.md has the figures."""
 
 _PORTS = {
     "prefect_port": "TUNEGATE_PREFECT_PORT",
@@ -77,7 +78,9 @@ class Machine(Section):
         """Environment of every process that tunegate starts, so that all of them see this same machine."""
         return {
             **TELEMETRY_OFF,
-            "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", PATIENT_THREADS),
+            **_thread_policy(),
+            **_no_proxy_for_loopback(),
+            "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
             "TUNEGATE_WORKSPACE": str(self.workspace),
             "TUNEGATE_WORK_POOL": self.work_pool,
             "PREFECT_API_URL": self.prefect_api_url,
@@ -93,6 +96,20 @@ class Machine(Section):
     def apply(self) -> None:
         """Puts :meth:`variables` into this process. Call before Prefect or MLflow is imported: both read them then."""
         os.environ.update(self.variables())
+
+
+def _thread_policy() -> dict[str, str]:
+    """A user's own policy stands."""
+    own = os.environ.get("GOMP_SPINCOUNT")
+    return {} if "OMP_WAIT_POLICY" in os.environ else {"GOMP_SPINCOUNT": own or _SPIN_COUNT}
+
+
+def _no_proxy_for_loopback() -> dict[str, str]:
+    """Clients of Prefect and MLflow would send calls to this machine through `HTTP_PROXY` as well."""
+    excepted = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    hosts = [host for host in excepted.split(",") if host]
+    value = ",".join([*hosts, *(host for host in (LOOPBACK, "localhost") if host not in hosts)])
+    return {"NO_PROXY": value, "no_proxy": value}
 
 
 def read_machine(environ: Mapping[str, str] | None = None) -> Machine:

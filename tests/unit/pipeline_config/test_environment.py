@@ -1,0 +1,36 @@
+"""What tunegate's processes get from the machine they run on."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline_config.environment import Machine, read_machine
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return read_machine({"TUNEGATE_WORKSPACE": str(tmp_path)})
+
+
+def test_threads_do_not_spin_for_long(machine: Machine) -> None:
+    assert int(machine.variables()["GOMP_SPINCOUNT"]) <= 10_000
+
+
+@pytest.mark.parametrize(("name", "value"), [("OMP_WAIT_POLICY", "ACTIVE"), ("GOMP_SPINCOUNT", "infinite")])
+def test_a_thread_policy_of_the_user_stands(machine: Machine, name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+
+    policy = {key: found for key, found in machine.child_environment().items() if key in {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}}
+
+    assert policy == {name: value}
+
+
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+def test_calls_to_this_machine_pass_no_proxy(machine: Machine, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "intranet.example,localhost")
+
+    environment = machine.child_environment()
+
+    assert environment["NO_PROXY"] == environment["no_proxy"] == "intranet.example,localhost,127.0.0.1"
