@@ -30,7 +30,7 @@ TELEMETRY_OFF = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 
-_SPIN_COUNT = "1000"
+_SPIN_COUNT = "3000"
 """How long a thread of a matrix product spins while it waits for another, in libgomp's rounds, before it sleeps. libgomp's own choice is a
 few milliseconds: two trainings on the same cores then hold each other up. docs/log.md has the figures."""
 

@@ -7,6 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 Outcome = Literal["pass", "fail", "hold", "not_applicable"]
 Verdict = Literal["pass", "fail", "hold"]
+LayoutName = Literal["blocks", "packed", "padded"]
+"""How rows are laid out for one forward pass, see `tasks.batching`."""
 
 
 class Record(BaseModel):
@@ -74,7 +76,7 @@ class TrainedModel(Record):
     shipped_step: int
     curve: tuple[CurvePoint, ...]
     stopped_early: bool
-    layout: Literal["packed", "padded"]
+    layout: LayoutName
     supervised_tokens: int
     total_tokens: int
     tokens_per_second: float | None

@@ -152,10 +152,12 @@ class TransformersEngine:
 
         shared = common_prefix_length(prompts) if len(prompts) > 1 else 0
         device, rows = self._model.device, len(prompts)
+        # A tensor and not the number 1: the slice that a number makes is strided, and the product with it copies the whole head for each row.
+        last = torch.tensor([-1], device=device)
         cache = None
         if shared:
             prefix = torch.tensor([prompts[0][:shared]], device=device)
-            cache = self._model(prefix, use_cache=True, logits_to_keep=1).past_key_values
+            cache = self._model(prefix, use_cache=True, logits_to_keep=last).past_key_values
             cache.batch_repeat_interleave(rows)
         own = [prompt[shared:] for prompt in prompts]
         width = max(map(len, own))
@@ -164,7 +166,7 @@ class TransformersEngine:
         seen = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in own], device=device)
         mask = torch.cat([seen.new_ones(rows, shared), seen], dim=1)
         positions = (seen.cumsum(dim=1) - 1).clamp(min=0) + shared
-        output = self._model(ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        output = self._model(ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=last)
         return output.logits[:, -1].float(), output.past_key_values, mask, positions
 
     def _as_answer(self, prompt: list[int], ids: list[int]) -> Answer:

@@ -12,6 +12,7 @@ from typing import Any
 from pipeline_config.errors import ModelError
 from pipeline_config.model import EMBEDDED, ModelConfig
 from tasks.artifacts import Record
+from tasks.attention import use_row_attention
 from tasks.chat import Tokenizer
 from tasks.files import base_cache, exclusive, file_digests, read_json, sha256_file, sha256_json, write_json
 from tasks.manifest import BaseIdentity
@@ -57,6 +58,7 @@ def load_base(config: ModelConfig, workspace: Path) -> LoadedBase:
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=getattr(torch, config.dtype), use_safetensors=True, local_files_only=True, trust_remote_code=False
     )
+    use_row_attention(model)
     model.eval()
     if torch.cuda.is_available():
         model.to("cuda")

@@ -62,6 +62,11 @@ def answer_of(row: Row) -> str:
     return row["messages"][-1]["content"]
 
 
+def spread_evenly(count: int, rows: int) -> list[int]:
+    """Indices of `count` rows out of `rows`, at equal distances; all of them if there are no more."""
+    return [index * rows // count for index in range(count)] if rows > count else list(range(rows))
+
+
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Writes rows as Parquet."""
     pl.DataFrame(list(rows), schema=SCHEMA).write_parquet(path)

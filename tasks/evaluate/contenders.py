@@ -9,13 +9,13 @@ from typing import Any
 import polars as pl
 
 from pipeline_config.pipeline import PipelineConfig
-from tasks.artifacts import Record
-from tasks.batching import PACKED, PADDED, mean_loss
+from tasks.artifacts import LayoutName, Record
+from tasks.batching import LAYOUTS, mean_loss
 from tasks.chat import encode_row
 from tasks.engine import TransformersEngine, open_engine
 from tasks.files import sha256_json, stage_store
 from tasks.models import identify_base
-from tasks.rows import Message, Row, prompt_of, read_rows
+from tasks.rows import Message, Row, prompt_of, read_rows, spread_evenly
 from tasks.stages import StageResult, run_stage
 
 Progress = Callable[[str, int, int], None]
@@ -26,10 +26,12 @@ _ANSWERS = "answers.parquet"
 
 @dataclass(frozen=True)
 class Questions:
-    """Rows to be answered."""
+    """Rows to be answered. Adapters answer those at the indices `alone` one by one, as the endpoint will: in bf16 a near-tie can fall the
+    other way in a batch, and the endpoint is held to what was judged."""
 
     name: str
     rows: Sequence[Row]
+    alone: Sequence[int] = ()
 
     @property
     def digest(self) -> str:
@@ -62,9 +64,10 @@ class Loss(Record):
     mean: float | None
 
 
-def read_questions(name: str, path: Path) -> Questions:
-    """All rows of a file."""
-    return Questions(name, read_rows(path))
+def read_questions(name: str, path: Path, *, alone: int = 0) -> Questions:
+    """All rows of a file, `alone` of which are answered one by one."""
+    rows = read_rows(path)
+    return Questions(name, rows, spread_evenly(alone, len(rows)))
 
 
 def sample(questions: Questions, size: int, name: str) -> Questions:
@@ -84,14 +87,14 @@ def list_labels(prompt: Sequence[Message], labels: Sequence[str]) -> list[Messag
 class Examiner:
     """Asks contenders. The engine is opened when the first answer is missing, and not at all if none is."""
 
-    def __init__(self, config: PipelineConfig, workspace: Path, layout: str, on_progress: Progress) -> None:
+    def __init__(self, config: PipelineConfig, workspace: Path, layout: LayoutName, on_progress: Progress) -> None:
         """Prepares to ask.
 
         Args:
-            layout: `packed` if the model gives packed rows the same loss as padded ones; training found out.
+            layout: the fastest one that gives this model the loss of padded rows; training found out.
         """
         self._config, self._workspace, self._on_progress = config, workspace, on_progress
-        self._layout = PACKED if layout == PACKED.name else PADDED
+        self._layout = LAYOUTS[layout]
         self._opened: TransformersEngine | None = None
 
     def constrained_labels(self, labels: Sequence[str] | None) -> Sequence[str] | None:
@@ -105,7 +108,7 @@ class Examiner:
         inputs = {"questions": questions.digest, "prompts": sha256_json(prompts), "allowed": allowed, **self._answering()}
 
         def ask() -> list[str]:
-            return self._ask(f"base answers {questions.name}", prompts, None, allowed)
+            return self._ask(f"base answers {questions.name}", prompts, None, allowed, self._config.evaluation.batch_size)
 
         return self._answers("answer-base", inputs, questions, ask)
 
@@ -115,11 +118,16 @@ class Examiner:
         Raises:
             ModelError: the adapter cannot be loaded.
         """
-        inputs = {"questions": questions.digest, "adapter": adapter.digest, **self._answering()}
+        inputs = {"questions": questions.digest, "adapter": adapter.digest, "alone": list(questions.alone), **self._answering()}
         prompts = [prompt_of(row) for row in questions.rows]
+        together = sorted(set(range(len(prompts))) - set(questions.alone))
 
         def ask() -> list[str]:
-            return self._ask(f"{adapter.name} answers {questions.name}", prompts, adapter, None)
+            texts: dict[int, str] = {}
+            for indices, batch_size in ((questions.alone, 1), (together, self._config.evaluation.batch_size)):
+                chosen = [prompts[index] for index in indices]
+                texts |= zip(indices, self._ask(f"{adapter.name} answers {questions.name}", chosen, adapter, None, batch_size), strict=True)
+            return [texts[index] for index in range(len(prompts))]
 
         return self._answers("answer", inputs, questions, ask)
 
@@ -142,11 +150,14 @@ class Examiner:
 
         return run_stage(stage_store(self._workspace), stage, inputs, Answers, build)
 
-    def _ask(self, what: str, prompts: Sequence[Sequence[Message]], adapter: Adapter | None, allowed: Sequence[str] | None) -> list[str]:
-        settings, total = self._config.evaluation, len(prompts)
+    def _ask(
+        self, what: str, prompts: Sequence[Sequence[Message]], adapter: Adapter | None, allowed: Sequence[str] | None, batch_size: int
+    ) -> list[str]:
+        total = len(prompts)
+        name, limit = adapter.name if adapter else None, self._config.evaluation.max_new_tokens
         answers = self._engine(adapter).answer(
-            prompts, adapter=adapter.name if adapter else None, max_new_tokens=settings.max_new_tokens, batch_size=settings.batch_size,
-            allowed=allowed, on_answer=lambda done: self._on_progress(what, done, total),
+            prompts, adapter=name, max_new_tokens=limit, batch_size=batch_size, allowed=allowed,
+            on_answer=lambda done: self._on_progress(what, done, total),
         )  # fmt: skip
         return [answer.text for answer in answers]
 

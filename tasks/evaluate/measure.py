@@ -73,7 +73,7 @@ def measure(
     """
     started = time.monotonic()
     examiner = Examiner(config, workspace, trained.layout, on_progress)
-    session = _ask(examiner, config.evaluation.train_sample_rows, prepared, trained, rival)
+    session = _ask(examiner, config, prepared, trained, rival)
     constrained = examiner.constrained_labels(prepared.labels) is not None
     champion = session.champion
     inputs = {
@@ -93,11 +93,11 @@ def measure(
     return StageResult(result.name, result.value, result.key, time.monotonic() - started, reused)
 
 
-def _ask(examiner: Examiner, sample_rows: int, prepared: PreparedData, trained: TrainedModel, rival: Rival | None) -> _Session:
-    test = read_questions("test rows", prepared.folder / "test.parquet")
+def _ask(examiner: Examiner, config: PipelineConfig, prepared: PreparedData, trained: TrainedModel, rival: Rival | None) -> _Session:
+    test = read_questions("test rows", prepared.folder / "test.parquet", alone=config.deployment.parity_rows)
     if not test.rows:
         raise EvaluationError("there are no test rows", where=str(prepared.folder), expected="at least one row")
-    seen = sample(read_questions("all", prepared.folder / "train.parquet"), sample_rows, "training rows")
+    seen = sample(read_questions("all", prepared.folder / "train.parquet"), config.evaluation.train_sample_rows, "training rows")
     tuned = Adapter("tuned", trained.artifact, trained.artifact_digest)
     return _Session(
         test=test,

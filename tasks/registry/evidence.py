@@ -10,7 +10,7 @@ from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import EvaluationResult, Figures, GateEvidence, PreparedData, RunContext
 from tasks.files import write_atomically, write_json
 from tasks.registry.port import ARTIFACT_TAG, CONFIG, GATE_REPORT, GATE_REPORT_TAG, PARITY, PREDICTIONS, RUN_TAG, VERDICT_TAG
-from tasks.rows import prompt_of, read_rows
+from tasks.rows import prompt_of, read_rows, spread_evenly
 
 
 def collect(
@@ -31,7 +31,7 @@ def write_parity(path: Path, test_rows: Path, predictions: Path, count: int) -> 
     """
     answers = dict(pl.read_parquet(predictions, columns=["row_id", "tuned"]).iter_rows())
     rows = read_rows(test_rows)
-    chosen = [rows[index * len(rows) // count] for index in range(count)] if len(rows) > count else rows
+    chosen = [rows[index] for index in spread_evenly(count, len(rows))]
     lines = [json.dumps({"messages": prompt_of(row), "answer": answers[row["row_id"]]}, ensure_ascii=False) for row in chosen]
     write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
 

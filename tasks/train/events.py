@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from pipeline_config.model import ModelConfig
 from pipeline_config.training import TrainingConfig
-from tasks.artifacts import CurvePoint, Record
+from tasks.artifacts import CurvePoint, LayoutName, Record
 
 
 class TrainingRequest(Record):
@@ -35,7 +35,7 @@ class Started(Record):
     event: Literal["started"] = "started"
     steps: int
     first_step: int
-    layout: Literal["packed", "padded"]
+    layout: LayoutName
     trainable_parameters: int
     all_parameters: int
 
@@ -97,7 +97,7 @@ class Finished(Record):
     shipped_step: int
     curve: tuple[CurvePoint, ...]
     stopped_early: bool
-    layout: Literal["packed", "padded"]
+    layout: LayoutName
     supervised_tokens: int
     total_tokens: int
     tokens_per_second: float | None

@@ -150,7 +150,7 @@ class SealCheckpoints(TrainerCallback):
 def trainer_arguments(training: TrainingConfig, folder: Path, rows: int) -> TrainingArguments:
     """Trainer's arguments; what it would hide (NaN losses) or send somewhere (reports, hub) is off."""
     steps_per_epoch = math.ceil(rows / (training.per_device_train_batch_size * training.gradient_accumulation_steps))
-    every = max(1, steps_per_epoch // training.evals_per_epoch)
+    every = math.ceil(steps_per_epoch / training.evals_per_epoch)
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=training.epochs,

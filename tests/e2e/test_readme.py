@@ -69,38 +69,38 @@ def test_make_test_is_what_runs_here() -> None:
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if "run-pipeline" in line and "CONFIG" not in line])
-def test_a_pipeline_command_ends_live(command: str, machine_up: Machine) -> None:
+def test_a_pipeline_command_ends_live(command: str, embedded_machine_up: Machine) -> None:
     short = re.sub(r"PRESET=\w+", "PRESET=smoke", command)
-    done = run(short, machine_up, PRESET="smoke")
+    done = run(short, embedded_machine_up, PRESET="smoke")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "is live" in done.stdout
 
 
-def test_own_data_is_validated_and_trained_on(machine_up: Machine, own_data: None) -> None:
+def test_own_data_is_validated_and_trained_on(embedded_machine_up: Machine, own_data: None) -> None:
     validate, pipeline = (line for line in COMMANDS if "CONFIG=mine.yaml" in line and "config-show" not in line)
-    assert run(validate, machine_up).returncode == 0
-    done = run(pipeline, machine_up, PRESET="smoke")
+    assert run(validate, embedded_machine_up).returncode == 0
+    done = run(pipeline, embedded_machine_up, PRESET="smoke")
     assert done.returncode in (0, 2), done.stderr
-    summary = json.loads((machine_up.workspace / "runs" / "latest" / "summary.json").read_text())
+    summary = json.loads((embedded_machine_up.workspace / "runs" / "latest" / "summary.json").read_text())
     assert summary["model"]["name"] == "my-classifier"
     assert summary["outcome"] in ("passed", "gate_failed")
 
 
-def test_a_mistake_in_own_data_is_one_clear_message(machine_up: Machine, own_data: None) -> None:
-    done = run("make validate CONFIG=mine.yaml SET=data.source.columns.output=lable", machine_up)
+def test_a_mistake_in_own_data_is_one_clear_message(embedded_machine_up: Machine, own_data: None) -> None:
+    done = run("make validate CONFIG=mine.yaml SET=data.source.columns.output=lable", embedded_machine_up)
     assert done.returncode == 2
     assert "lable" in done.stderr
     assert "label" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_up_status_and_down(machine_up: Machine) -> None:
+def test_up_status_and_down(embedded_machine_up: Machine) -> None:
     commands = [line for line in COMMANDS if line in ("make up", "make status", "make down")]
     assert len(commands) == 3
     try:
-        outputs = [run(command, machine_up) for command in commands]
+        outputs = [run(command, embedded_machine_up) for command in commands]
     finally:
-        up(machine_up, print)
+        up(embedded_machine_up, print)
     assert [done.returncode for done in outputs] == [0, 0, 0], [done.stderr for done in outputs]
     assert "stopped" in outputs[2].stderr + outputs[2].stdout
 

@@ -22,10 +22,10 @@ _RUN_SECONDS = 420
 
 
 @pytest.fixture(scope="module")
-def deployed(machine_up: Machine) -> Machine:
-    done = tunegate(machine_up, "deploy")
+def deployed(embedded_machine_up: Machine) -> Machine:
+    done = tunegate(embedded_machine_up, "deploy")
     assert done.returncode == 0, done.stderr
-    return machine_up
+    return embedded_machine_up
 
 
 @pytest.fixture

@@ -7,7 +7,20 @@ import pytest
 import torch
 
 from pipeline_config.training import TrainingConfig
-from tasks.batching import PACKED, PADDED, Layout, choose_layout, common_prefix_length, mean_loss, pack, shared_prefix_length, summed_loss
+from tasks.attention import use_row_attention
+from tasks.batching import (
+    BLOCKS,
+    PACKED,
+    PADDED,
+    Layout,
+    choose_layout,
+    common_prefix_length,
+    mean_loss,
+    pack,
+    pack_in_blocks,
+    shared_prefix_length,
+    summed_loss,
+)
 from tasks.chat import EncodedRow, encode_row
 from tasks.methods import METHODS
 from tasks.models import LoadedBase, load_base
@@ -36,31 +49,74 @@ def gradients(layout: Layout, model: Any, rows: list[EncodedRow]) -> dict[str, t
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("instruction", ["Route this ticket to a queue.", None], ids=["long shared prefix", "short shared prefix"])
-def test_packed_loss_equals_padded_loss(base: LoadedBase, instruction: str | None) -> None:
+INSTRUCTIONS = pytest.mark.parametrize(
+    "instruction", ["Route this ticket to a queue.", None], ids=["long shared prefix", "short shared prefix"]
+)
+FAST = pytest.mark.parametrize("layout", [BLOCKS, PACKED], ids=lambda layout: layout.name)
+
+
+@FAST
+@INSTRUCTIONS
+def test_loss_equals_padded_loss(base: LoadedBase, instruction: str | None, layout: Layout) -> None:
     rows = encoded(base, instruction)
-    packed = mean_loss(PACKED, base.model, rows, rows_per_batch=4, pad_id=0)
-    assert packed == pytest.approx(mean_loss(PADDED, base.model, rows, rows_per_batch=4, pad_id=0), rel=1e-5)
+    loss = mean_loss(layout, base.model, rows, rows_per_batch=4, pad_id=0)
+    assert loss == pytest.approx(mean_loss(PADDED, base.model, rows, rows_per_batch=4, pad_id=0), rel=1e-5)
 
 
-def test_packed_loss_equals_the_loss_of_rows_alone(base: LoadedBase) -> None:
+@FAST
+def test_loss_equals_the_loss_of_rows_alone(base: LoadedBase, layout: Layout) -> None:
     rows = encoded(base)
-    together = mean_loss(PACKED, base.model, rows, rows_per_batch=4, pad_id=0)
+    together = mean_loss(layout, base.model, rows, rows_per_batch=4, pad_id=0)
     assert together == pytest.approx(mean_loss(PADDED, base.model, rows, rows_per_batch=1, pad_id=0), rel=1e-5)
 
 
-def test_packed_gradients_equal_padded_gradients(tmp_path: Path) -> None:
+@FAST
+@INSTRUCTIONS
+def test_gradients_equal_padded_gradients(tmp_path: Path, instruction: str | None, layout: Layout) -> None:
     base = load_base(tiny_base(tmp_path), tmp_path)
     torch.manual_seed(1)
     model = METHODS["lora"].attach(base.model, TrainingConfig(lora={"lora_dropout": 0.0}))
     for name, parameter in model.named_parameters():
         if "lora_B" in name:  # they start at zero, which would hide the gradients of lora_A
             torch.nn.init.normal_(parameter, std=0.1)
-    packed, padded = (gradients(layout, model, encoded(base)) for layout in (PACKED, PADDED))
-    assert packed.keys() == padded.keys()
-    assert len(packed) >= 28
-    for name, gradient in packed.items():
+    fast, padded = (gradients(way, model, encoded(base, instruction)) for way in (layout, PADDED))
+    assert fast.keys() == padded.keys()
+    assert len(fast) >= 28
+    for name, gradient in fast.items():
         torch.testing.assert_close(gradient, padded[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_blocks_are_used_unless_one_row_is_much_longer_than_the_others(base: LoadedBase) -> None:
+    alike = encoded(base)[1::2] * 4
+    assert "blocks" in pack_in_blocks(alike, 0)
+    outlier = {**alike[0], "prompt_ids": [*alike[0]["prompt_ids"], *alike[0]["prompt_ids"][-2:] * 200]}
+    assert "blocks" not in pack_in_blocks([outlier, *encoded(base)[::2] * 4], 0)
+
+
+def test_a_sliding_window_counts_positions_and_not_places(tmp_path: Path) -> None:
+    from transformers import MistralConfig, MistralForCausalLM
+
+    base = load_base(tiny_base(tmp_path), tmp_path)
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=base.model.config.vocab_size, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, sliding_window=8, initializer_range=0.2,
+    )  # fmt: skip
+    model = MistralForCausalLM(config).eval()
+    use_row_attention(model)
+    rows = encoded(base)
+    loss = mean_loss(BLOCKS, model, rows, rows_per_batch=4, pad_id=0)
+    assert loss == pytest.approx(mean_loss(PADDED, model, rows, rows_per_batch=4, pad_id=0), rel=1e-5)
+    # One mask for all layers loses the window, which the choice of a layout must notice.
+    assert choose_layout(model, rows, 0, tolerance=1e-5) is BLOCKS
+    model.set_attn_implementation("sdpa")
+    assert choose_layout(model, rows, 0, tolerance=1e-5) is PADDED
+
+
+def test_an_attention_that_follows_masks_alone_is_not_given_blocks(base: LoadedBase, tmp_path: Path) -> None:
+    model = load_base(tiny_base(tmp_path), tmp_path).model
+    model.set_attn_implementation("sdpa")
+    assert choose_layout(model, encoded(base), 0, tolerance=1e-5) is PACKED
 
 
 def test_a_row_never_sees_another_row(base: LoadedBase) -> None:
@@ -90,13 +146,13 @@ def test_every_row_keeps_a_prompt_token_of_its_own() -> None:
 
 def test_a_model_that_ignores_the_block_mask_is_trained_on_padded_rows(base: LoadedBase) -> None:
     class Leaky(torch.nn.Module):
-        """Drops the block mask, as a model with its own idea of masks may."""
+        """Drops the block mask and the blocks, as a model with its own idea of masks may."""
 
         device = torch.device("cpu")
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **options: Any) -> Any:
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, blocks: Any = None, **options: Any) -> Any:
             mask = attention_mask if attention_mask.dim() == 2 else None
             return base.model(input_ids=input_ids, attention_mask=mask, **options)
 
     assert choose_layout(Leaky(), encoded(base), 0, tolerance=1e-5) is PADDED
-    assert choose_layout(base.model, encoded(base), 0, tolerance=1e-5) is PACKED
+    assert choose_layout(base.model, encoded(base), 0, tolerance=1e-5) is BLOCKS

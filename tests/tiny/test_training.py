@@ -73,7 +73,7 @@ def test_learns_and_reports_every_step(tiny: tuple[ModelConfig, Path], tmp_path:
     assert steps[-1].loss < steps[0].loss / 2
     assert isinstance(events[0], Started)
     assert isinstance(events[-1], Finished)
-    assert trained.layout == "packed"
+    assert trained.layout == "blocks"
     assert len(trained.curve) == len([event for event in events if isinstance(event, Validated)]) >= 6
     assert trained.shipped_step == min(trained.curve, key=lambda point: point.validation_loss).step
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from pipeline_config.data import DataConfig, SourceConfig
+from pipeline_config.deployment import DeploymentConfig
 from pipeline_config.errors import EvaluationError
 from pipeline_config.evaluation import EvaluationConfig
 from pipeline_config.gates import OverfittingGate, ThresholdGate
@@ -88,6 +89,14 @@ def test_everybody_answers_the_same_rows(world: World) -> None:
     assert len(set(stored["tuned"])) > 1, "this base answers everything alike and proves nothing"
 
 
+@pytest.mark.parametrize(("parity_rows", "calls"), [(2, 2 + 2), (9, 9)], ids=["two alone and seven in fours", "all alone"])
+def test_rows_that_the_endpoint_will_be_asked_are_answered_alone(world: World, parity_rows: int, calls: int) -> None:
+    world.config = world.config.model_copy(update={"deployment": DeploymentConfig(parity_rows=parity_rows)})
+    stored = pl.read_parquet(world.measure(world.two).value.folder / PREDICTIONS)
+    assert world.said.count("tuned answers test rows") == calls
+    assert stored["row_id"].to_list() == [row["row_id"] for row in TEST]
+
+
 def test_the_base_is_held_to_the_labels_where_there_are_labels(world: World) -> None:
     result = world.measure(world.two).value
     assert result.base_constrained
@@ -110,7 +119,7 @@ def test_free_text_has_no_labels_no_macro_f1_and_no_text_classifier(world: World
     assert result.tuned.accuracy is not None
 
 
-@pytest.mark.parametrize("layout", ["packed", "padded"])
+@pytest.mark.parametrize("layout", ["blocks", "packed", "padded"])
 def test_perplexity_is_weighted_by_tokens(world: World, layout: str) -> None:
     import torch
 

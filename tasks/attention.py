@@ -1,0 +1,163 @@
+"""Attention over packed rows that costs what the rows cost: each row's queries meet the shared prefix and their own row, and nothing else.
+
+A dense mask over the whole packed sequence makes every token meet every other: twice the rows, four times the work. Here the rows are
+spread to equal width, so that a few matrix products do all rows at once, and gathered again:
+
+    queries (rows, width)  x  keys (rows, prefix + width)
+
+Fused attention is the better choice on a GPU; on a CPU its backward pass is the dearest part of a training step (docs/log.md).
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+NAME = "tunegate_rows"
+"""What transformers knows this attention by. Without `blocks` it is transformers' own fused attention."""
+
+Blocks = dict[str, "torch.Tensor"]
+"""Where the rows of a packed sequence are.
+
+`spread`: for each cell of (rows, width), a token's index behind the prefix, shape (cells,).
+`gather`: for each token behind the prefix, its cell.
+`real`: which cells hold a token, shape (cells, 1).
+`mask`: which keys a row's queries see, shape (width, prefix + width). Key number `k` has position `k`. It is the same for every row: cells
+without a token come last, so no token sees them.
+"""
+
+
+def use_row_attention(model: Any) -> None:
+    """Switches a model with fused attention to this one. Other models are left alone."""
+    if model.config._attn_implementation == "sdpa":
+        _register()
+        model.set_attn_implementation(NAME)
+
+
+def make_blocks(lengths: Sequence[int], shared: int) -> Blocks:
+    """Describes rows of these lengths that lie behind a prefix of `shared` tokens."""
+    import torch
+
+    width = max(lengths)
+    columns, sizes = torch.arange(width), torch.tensor(lengths)
+    real = columns[None, :] < sizes[:, None]
+    starts = sizes.cumsum(0) - sizes
+    return {
+        "spread": torch.where(real, starts[:, None] + columns, 0).flatten(),
+        "gather": real.flatten().nonzero()[:, 0],
+        "real": real.flatten()[:, None],
+        "mask": _within(shared + width, shared, width, None),
+    }
+
+
+@functools.cache
+def _register() -> None:
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.masking_utils import sdpa_mask
+
+    AttentionInterface.register(NAME, _attend)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+
+
+def _attend(
+    module: Any, query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", attention_mask: "torch.Tensor | None",
+    dropout: float = 0.0, scaling: float | None = None, blocks: Blocks | None = None, **options: Any,
+) -> tuple["torch.Tensor", None]:  # fmt: skip
+    """One layer's attention, as transformers calls it. Shapes (1, heads, tokens, size) in, (1, tokens, heads, size) out.
+
+    Raises:
+        ValueError: the model wants something that is not computed here.
+    """
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    if blocks is None:
+        return sdpa_attention_forward(  # type: ignore[no-any-return]
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
+        )
+    unknown = [name for name in ("softcap", "s_aux", "position_bias") if options.get(name) is not None]
+    if unknown:
+        raise ValueError(f"row attention has no {', '.join(unknown)}")
+    scaled = query[0] * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    return _row_attention(scaled, key[0], value[0], blocks, options.get("sliding_window"), dropout).transpose(0, 1)[None], None
+
+
+def _row_attention(
+    query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", blocks: Blocks, window: int | None, dropout: float
+) -> "torch.Tensor":
+    """Shape (heads, tokens, size) in and out. Heads that share keys are rows of one matrix product."""
+    import torch
+
+    mask = blocks["mask"]
+    width, seen = mask.shape
+    rows, shared = len(blocks["spread"]) // width, seen - width
+    heads, kinds, size = query.shape[0], key.shape[0], query.shape[-1]
+    mask = mask if window is None else mask & _within(window, shared, width, mask.device)
+    (prefix_q, own_q), (prefix_k, own_k), (prefix_v, own_v) = (torch.tensor_split(x, [shared], dim=1) for x in (query, key, value))
+    own_q = _spread(own_q, blocks).view(kinds, heads // kinds, rows, width, size).transpose(1, 2)
+    keys, values = (
+        torch.cat([prefix[:, None].expand(kinds, rows, shared, size), _spread(own, blocks).view(kinds, rows, width, size)], dim=2)
+        for prefix, own in ((prefix_k, own_k), (prefix_v, own_v))
+    )
+    own = _softmax_attention(own_q, keys, values, mask, dropout).transpose(1, 2).reshape(heads, rows * width, size)
+    if not shared:
+        return _gather(own, blocks)
+    causal = _within(window or shared, 0, shared, mask.device)
+    prefix_q = prefix_q.reshape(kinds, 1, heads // kinds, shared, size)
+    prefix = _softmax_attention(prefix_q, prefix_k[:, None], prefix_v[:, None], causal, dropout).reshape(heads, shared, size)
+    return torch.cat([prefix, _gather(own, blocks)], dim=1)
+
+
+def _softmax_attention(
+    query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", mask: "torch.Tensor", dropout: float
+) -> "torch.Tensor":
+    """Query (kinds, rows, heads of a kind, width, size) against key and value (kinds, rows, seen, size); softmax in fp32."""
+    from torch.nn.functional import dropout as drop
+
+    kinds, rows, group, width, size = query.shape
+    scores = query.reshape(kinds, rows, group * width, size) @ key.transpose(-1, -2)
+    scores = scores.view(kinds, rows, group, width, -1).float().masked_fill(~mask, float("-inf"))
+    weights = drop(scores.softmax(dim=-1).to(value.dtype), dropout) if dropout else scores.softmax(dim=-1).to(value.dtype)
+    return (weights.view(kinds, rows, group * width, -1) @ value).view(kinds, rows, group, width, size)
+
+
+def _within(window: int, shared: int, width: int, device: Any) -> "torch.Tensor":
+    """Which keys are not behind a query's position, and less than `window` before it; shape (width, shared + width)."""
+    import torch
+
+    query, key = shared + torch.arange(width, device=device)[:, None], torch.arange(shared + width, device=device)[None, :]
+    return (key <= query) & (query - key < window)
+
+
+def _spread(tokens: "torch.Tensor", blocks: Blocks) -> "torch.Tensor":
+    """(heads, tokens, size) to (heads, cells, size)."""
+    return _reorder()(tokens, blocks["spread"], blocks["gather"], None)  # type: ignore[no-any-return]
+
+
+def _gather(cells: "torch.Tensor", blocks: Blocks) -> "torch.Tensor":
+    """(heads, cells, size) to (heads, tokens, size)."""
+    return _reorder()(cells, blocks["gather"], blocks["spread"], blocks["real"])  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _reorder() -> Any:
+    import torch
+
+    class Reorder(torch.autograd.Function):
+        """`index_select` whose backward is one as well. Autograd's own adds up gradients one by one, for indices that may repeat.
+
+        Here each token has one cell. Cells without a token repeat token 0: nothing looks at them, so their gradient is zero.
+        """
+
+        @staticmethod
+        def forward(ctx: Any, x: torch.Tensor, there: torch.Tensor, back: torch.Tensor, real: torch.Tensor | None) -> torch.Tensor:
+            ctx.back, ctx.real = back, real
+            return x.index_select(1, there)
+
+        @staticmethod
+        def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+            gradient = gradient.index_select(1, ctx.back)
+            return gradient if ctx.real is None else gradient * ctx.real, None, None, None
+
+    return Reorder.apply
