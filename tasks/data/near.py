@@ -1,0 +1,325 @@
+"""Rows that say nearly the same: MinHash finds candidates, the exact Jaccard similarity decides.
+
+A text is compared by its shingles. From each character on, and from one space before the first, a shingle takes as many characters as make
+up the worth of four letters; beyond the end of the text there are spaces. A letter, digit or sign is worth one; a Han character, kana or
+Hangul syllable, which stands for about as much as two letters, is worth two. The Jaccard similarity of two texts is the number of distinct
+shingles that they share, divided by the number that either has.
+
+MinHash signatures are cut into bands; rows that agree in a whole band share a bucket and are candidates (Leskovec, Rajaraman, Ullman,
+"Mining of Massive Datasets", chapter 3). Candidates whose signatures differ too much are dropped, and for all others the similarity is computed
+from the shingles. These are compared as hashes of 64 bits: that two different ones coincide within a pair of 500-word texts happens less
+than once in 10^12 pairs.
+
+What is found depends on the texts alone: rows in another order only change the row numbers, and nothing is random.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from tasks.data.clusters import components
+
+JACCARD = 0.65
+"""Similarity from which on rows count as near, unless something else is asked for."""
+
+PAIRS = pl.Schema({"left": pl.Int64(), "right": pl.Int64(), "jaccard": pl.Float64()})
+MATCHES = pl.Schema({"row": pl.Int64(), "held": pl.Int64(), "jaccard": pl.Float64()})
+
+_WORTH = 4  # of a shingle, in letters
+_SYLLABLES = ((0x2E80, 0xA4D0), (0xAC00, 0xD7A4), (0xF900, 0xFB00), (0x20000, 0x40000))  # Han, kana and Yi; Hangul; Han again, twice
+_HASHES = 256  # at most; about 0.02 microseconds each for a row of 150 characters
+_RECALL, _MARGIN = 0.99, 0.05
+_FULL = 16  # rows of a bucket up to which all of its pairs are candidates
+_WINDOW = 4  # in a larger bucket a row is compared with this many on either side
+_SIGMAS = 4  # how far an estimate may be below the threshold, in standard deviations
+_HASHED_CHARACTERS, _COMPARED_SIGNATURES, _JUDGED_CHARACTERS = 1 << 16, 1 << 16, 1 << 20  # one block of work
+
+Integers = NDArray[np.int64]
+Words = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Banding:
+    """How signatures are cut: `bands` of `rows` hashes each."""
+
+    bands: int
+    rows: int
+
+    def recall(self, similarity: float) -> float:
+        """Probability that two rows of this Jaccard similarity share a bucket ("Mining of Massive Datasets", section 3.4.2)."""
+        return 1 - float((1 - similarity**self.rows) ** self.bands)
+
+
+def choose_banding(jaccard: float) -> Banding:
+    """The longest bands, hence the fewest candidates in vain, with a recall of 0.99 at 0.05 above the threshold and at most 256 hashes.
+
+    Args:
+        jaccard: the threshold.
+
+    Raises:
+        ValueError: the threshold is not in (0, 1].
+    """
+    if not 0 < jaccard <= 1:
+        raise ValueError(f"a Jaccard threshold of {jaccard}; expected more than 0 and at most 1")
+    similarity = min(jaccard + _MARGIN, 0.99)  # equal shingles share every bucket
+    every = [Banding(math.ceil(math.log(1 - _RECALL) / math.log1p(-(similarity**rows))), rows) for rows in range(1, _HASHES + 1)]
+    return next(banding for banding in reversed(every) if banding.bands * banding.rows <= _HASHES)
+
+
+def near_pairs(texts: pl.Series, *, jaccard: float = JACCARD) -> pl.DataFrame:
+    """Pairs of rows whose texts are near.
+
+    Equal texts are paired with the first of them only, and of them only the first is compared with others: `clusters` joins what belongs
+    together.
+
+    In a bucket of at most 16 rows all pairs are candidates. In a larger one, as boilerplate makes it, a row is compared with the four on
+    either side in the order of the next band, unless other pairs already connect the two: the number of pairs stays linear, and what may
+    be missing are pairs within large clusters, rarely a cluster's connection.
+
+    Args:
+        texts: strings, normalised by `tasks.data.deduplicate.normalise`; null counts as empty.
+        jaccard: threshold in (0, 1].
+
+    Returns:
+        `left` < `right` (row numbers) and `jaccard`, at or above the threshold; sorted.
+
+    Raises:
+        ValueError: the threshold is out of range.
+    """
+    rows = _with_first(texts)
+    equal = rows.filter(pl.col("row") != pl.col("first")).select(left="first", right="row", jaccard=pl.lit(1.0))
+    distinct = rows.filter(pl.col("row") == pl.col("first")).sort("text")
+    search = _Search(distinct["text"], jaccard)
+    for keys in search.bands():
+        search.judge(_within(keys, components(search.left, search.right, distinct.height)))
+    ends = np.sort(distinct["row"].to_numpy()[np.stack([search.left, search.right])], axis=0)
+    near = pl.DataFrame({"left": ends[0], "right": ends[1], "jaccard": search.jaccard}, schema=PAIRS)
+    return pl.concat([equal.cast(PAIRS), near]).sort("left", "right")
+
+
+def near_pairs_between(texts: pl.Series, held: pl.Series, *, jaccard: float = JACCARD) -> pl.DataFrame:
+    """The nearest held row of each row that has one.
+
+    In a bucket of at most 16 held rows all of them are candidates. In a larger one they are the four on either side in the order of the
+    next band, and only for a row that no band before has matched: such a row is found, but a held row that is nearer still may not be.
+
+    Args:
+        texts: strings, normalised by `tasks.data.deduplicate.normalise`; null counts as empty.
+        held: strings to compare with, for instance the test rows.
+        jaccard: threshold in (0, 1].
+
+    Returns:
+        `row`, `held` (row numbers of either series) and `jaccard`, at or above the threshold; sorted by row, one line each. Of held rows
+        that are equally near it is the first.
+
+    Raises:
+        ValueError: the threshold is out of range.
+    """
+    rows, others = _with_first(texts), _with_first(held)
+    against = others.filter(pl.col("row") == pl.col("first")).select("text", held="row").sort("text")
+    wanted = rows.filter(pl.col("row") == pl.col("first")).select("text", first="row").sort("text")
+    equal = wanted.join(against, on="text").select("first", "held", jaccard=pl.lit(1.0))
+    wanted = wanted.join(against, on="text", how="anti", maintain_order="left")
+    search = _Search(pl.concat([wanted["text"], against["text"]]), jaccard)
+    for keys in search.bands():
+        matched = np.zeros(wanted.height, dtype=bool)
+        matched[search.left] = True
+        search.judge(_between(keys, matched))
+    numbers = {"first": wanted["first"].gather(search.left), "held": against["held"].gather(search.right - wanted.height)}
+    near = pl.DataFrame({**numbers, "jaccard": search.jaccard}, schema={"first": pl.Int64, "held": pl.Int64, "jaccard": pl.Float64})
+    every = pl.concat([equal.cast(near.schema), near]).sort("jaccard", "held", descending=[True, False])
+    best = every.unique("first", keep="first", maintain_order=True)
+    return rows.join(best, on="first").select(*MATCHES).cast(MATCHES).sort("row")
+
+
+class _Search:
+    """What bands have proposed for a series of distinct texts, and what of it is near.
+
+    `left`, `right` and `jaccard` are the pairs at or above the threshold, positions in the series.
+    """
+
+    def __init__(self, texts: pl.Series, jaccard: float) -> None:
+        self._texts, self._threshold, self._banding = texts, jaccard, choose_banding(jaccard)
+        self._keys, self._signatures = _sketch(texts, self._banding)
+        hashes = self._banding.bands * self._banding.rows
+        self._least = hashes * jaccard - _SIGMAS * math.sqrt(hashes * jaccard * (1 - jaccard))
+        self._judged = np.empty(0, dtype=np.int64)
+        self.left, self.right, self.jaccard = self._judged, self._judged, np.empty(0)
+
+    def bands(self) -> Iterator[Words]:
+        """For each band the texts' keys: the band's 32 bits, which name the bucket, before those of the next, which order it."""
+        for band in range(self._banding.bands):
+            following = self._keys[(band + 1) % self._banding.bands]
+            yield (self._keys[band].astype(np.uint64) << np.uint64(32)) | following
+
+    def judge(self, candidates: Iterator[tuple[Integers, Integers]]) -> None:
+        """Adds the candidates that are near, each once however often it is proposed."""
+        likely = [self._code(left, right)[self._alike(left, right)] for left, right in candidates]
+        codes = np.setdiff1d(np.concatenate([self._judged[:0], *likely]), self._judged)
+        left, right = np.divmod(codes, max(len(self._texts), 1))
+        jaccard = _similarities(self._texts, left, right)
+        near = jaccard >= self._threshold
+        self.left, self.right = np.append(self.left, left[near]), np.append(self.right, right[near])
+        self.jaccard = np.append(self.jaccard, jaccard[near])
+        self._judged = np.sort(np.append(self._judged, codes))
+
+    def _code(self, left: Integers, right: Integers) -> Integers:
+        return np.minimum(left, right) * len(self._texts) + np.maximum(left, right)
+
+    def _alike(self, left: Integers, right: Integers) -> NDArray[np.bool_]:
+        """Whether so many hashes agree that the similarity may reach the threshold."""
+        equal = (self._signatures[left] == self._signatures[right]).view(np.uint64)
+        padding = self._signatures.shape[1] - self._banding.bands * self._banding.rows
+        return np.asarray(np.bitwise_count(equal).sum(axis=1, dtype=np.int64) - padding >= self._least)
+
+
+def _with_first(texts: pl.Series) -> pl.DataFrame:
+    """`text`, `row` and `first`, the first row with the same text."""
+    numbered = pl.DataFrame({"text": texts.cast(pl.String).fill_null("")}).with_row_index("row").cast({"row": pl.Int64})
+    return numbered.with_columns(first=pl.col("row").min().over("text"))
+
+
+def _within(keys: Words, group: Integers) -> Iterator[tuple[Integers, Integers]]:
+    """Candidate pairs among the texts, in blocks; `group` says which are connected already."""
+    order = np.argsort(keys, kind="stable")
+    bucket = keys[order] >> np.uint64(32)
+    ends = np.append(np.flatnonzero(bucket[1:] != bucket[:-1]) + 1, bucket.size)
+    sizes = np.diff(ends, prepend=0)
+    crowded = np.repeat(sizes > _FULL, sizes)
+    after = np.repeat(ends, sizes) - np.arange(bucket.size) - 1  # how many follow in the bucket
+    reach = np.where(crowded, np.minimum(after, _WINDOW), after)
+    for part in _blocks(reach, _COMPARED_SIGNATURES):
+        owner, offset = _ranges(reach[part])
+        position = owner + part.start
+        left, right = order[position], order[position + offset + 1]
+        wanted = ~crowded[position] | (group[left] != group[right])
+        yield left[wanted], right[wanted]
+
+
+def _between(keys: Words, matched: NDArray[np.bool_]) -> Iterator[tuple[Integers, Integers]]:
+    """Candidate pairs of a row and a held text, in blocks; the rows come first, as many as `matched` has."""
+    rows, held = keys[: matched.size], keys[matched.size :]
+    order = np.argsort(held, kind="stable")
+    held, shift = held[order], np.uint64(32)
+    low, high = (np.searchsorted(held >> shift, rows >> shift, side=side) for side in ("left", "right"))
+    crowded = high - low > _FULL
+    nearest = np.clip(np.searchsorted(held, rows) - _WINDOW, low, np.maximum(low, high - 2 * _WINDOW))
+    first = np.where(crowded, nearest, low)
+    reach = np.where(crowded, np.where(matched, 0, 2 * _WINDOW), high - low)
+    for part in _blocks(reach, _COMPARED_SIGNATURES):
+        owner, offset = _ranges(reach[part])
+        row = owner + part.start
+        yield row, order[first[row] + offset] + matched.size
+
+
+def _sketch(texts: pl.Series, banding: Banding) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
+    """Bucket of each text in each band, of shape (bands, texts), and eight bits of each minimum, of shape (texts, hashes).
+
+    Hashes are padded with zeros to a multiple of eight, for comparisons by words of 64 bits.
+    """
+    hashes = banding.bands * banding.rows
+    factors = (_mix(np.arange(1, hashes + 1, dtype=np.uint64)) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+    keys = np.empty((banding.bands, len(texts)), dtype=np.uint32)
+    signatures = np.zeros((len(texts), -(-hashes // 8) * 8), dtype=np.uint8)
+    for part in _blocks(texts.str.len_chars().to_numpy(), _HASHED_CHARACTERS):
+        shingles, starts = _shingles(texts[part])
+        minima = _minima((shingles >> np.uint64(32)).astype(np.uint32), starts, factors)
+        signatures[part, :hashes] = minima.T.astype(np.uint8)
+        keys[:, part] = _fold(minima.reshape(banding.bands, banding.rows, -1))
+    return keys, signatures
+
+
+def _minima(shingles: NDArray[np.uint32], starts: Integers, factors: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Smallest hash of each text's shingles, of shape (hashes, texts). A product modulo 2^32 with an odd factor permutes the shingles."""
+    minima = np.empty((factors.size, starts.size), dtype=np.uint32)
+    product = np.empty_like(shingles)
+    for factor, smallest in zip(factors, minima, strict=True):
+        np.multiply(shingles, factor, out=product)
+        np.minimum.reduceat(product, starts, out=smallest)
+    return minima
+
+
+def _fold(minima: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """One number for each band of each text, from shape (bands, rows, texts)."""
+    folded = np.zeros((minima.shape[0], minima.shape[2]), dtype=np.uint64)
+    for row in range(minima.shape[1]):
+        folded = _mix(folded + minima[:, row])
+    return (folded >> np.uint64(32)).astype(np.uint32)
+
+
+def _shingles(texts: pl.Series) -> tuple[Words, Integers]:
+    """Hashes of the shingles of at least one text, one after another, and where each text's begin."""
+    pad = _WORTH - 1
+    joined = " " + (" " * (pad + 1)).join(texts.to_list()) + " " * pad
+    characters = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
+    lengths = texts.str.len_chars().to_numpy().astype(np.int64) + 1  # of a text and the space before it: its shingles
+    ends = np.cumsum(lengths + pad)
+    kept = np.ones(characters.size - pad, dtype=bool)
+    for back in range(1, pad + 1):
+        kept[ends[:-1] - back] = False
+    return _window_hashes(characters)[kept], np.cumsum(lengths) - lengths
+
+
+def _window_hashes(characters: NDArray[np.uint32]) -> Words:
+    """Hash of the shingle that begins at each character, except the last few, which are padding."""
+    worth = np.ones(characters.size, dtype=np.uint8)
+    for first, end in _SYLLABLES:
+        worth[(characters >= first) & (characters < end)] = 2
+    count = characters.size - _WORTH + 1
+    hashes, held = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.uint8)
+    for step in range(_WORTH):
+        window = slice(step, step + count)
+        hashes *= np.uint64(0x9E3779B97F4A7C15)
+        hashes += np.where(held < _WORTH, characters[window] + np.uint32(1), np.uint32(0))
+        held += worth[window]
+    return _mix(hashes)
+
+
+def _mix(values: Words) -> Words:
+    """A bijection of 64 bits that leaves no pattern: the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _similarities(texts: pl.Series, left: Integers, right: Integers) -> NDArray[np.float64]:
+    """Jaccard similarity of each pair of positions."""
+    lengths = texts.str.len_chars().to_numpy().astype(np.int64)
+    parts = _blocks(lengths[left] + lengths[right], _JUDGED_CHARACTERS)
+    return np.concatenate([np.empty(0), *(_similarities_of_block(texts, left[part], right[part]) for part in parts)])
+
+
+def _similarities_of_block(texts: pl.Series, left: Integers, right: Integers) -> NDArray[np.float64]:
+    rows, where = np.unique(np.concatenate([left, right]), return_inverse=True)
+    shingles, starts = _shingles(texts.gather(rows))
+    owner = np.repeat(np.arange(rows.size), np.diff(starts, append=shingles.size))
+    _, ranks = np.unique(shingles, return_inverse=True)  # below 2^32, so that owner and shingle fit into one number
+    elements = np.unique((owner << 32) | ranks)
+    sizes = np.bincount(elements >> 32)
+    begin = (np.cumsum(sizes) - sizes)[where]
+    side, offset = _ranges(sizes[where])
+    both = np.sort(((side % left.size) << 32) | (elements[begin[side] + offset] & 0xFFFFFFFF))
+    shared = np.bincount(both[1:][both[1:] == both[:-1]] >> 32, minlength=left.size)
+    union = sizes[where].reshape(2, -1).sum(axis=0) - shared
+    return np.asarray(shared / union)
+
+
+def _ranges(lengths: Integers) -> tuple[Integers, Integers]:
+    """For each of consecutive ranges, as often as it is long, its number and the offset within it."""
+    owner = np.repeat(np.arange(lengths.size), lengths)
+    return owner, np.arange(owner.size) - (np.cumsum(lengths) - lengths)[owner]
+
+
+def _blocks(costs: NDArray[np.integer], limit: int) -> Iterator[slice]:
+    """Cuts a sequence into runs of at least one whose costs add up to at most the limit, where one alone is not more."""
+    totals = np.cumsum(costs, dtype=np.int64)
+    start = 0
+    while start < totals.size:
+        before = totals[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(totals, before + limit, side="right")))
+        yield slice(start, stop)
+        start = stop
