@@ -1,0 +1,616 @@
+"""From a location to numbered raw records: JSON Lines, JSON, CSV, TSV and Parquet, here or behind a URL, and hub data sets.
+
+A line that cannot be read becomes a record with a `fault` and the file goes on; a file that cannot be trusted as a whole raises. Files are
+streamed: memory holds one line, one CSV row or one batch of a Parquet file. Only a JSON array (or an object around one) is read as a whole.
+"""
+
+import csv
+import difflib
+import hashlib
+import io
+import json
+import os
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from pipeline_config.errors import DataError
+
+Stream = io.BufferedReader
+
+_BOM = b"\xef\xbb\xbf"
+_BUFFER = 1 << 16
+_BATCH = 256
+"""Rows of a Parquet file decoded at a time."""
+_LONGEST = 1 << 26
+"""Bytes of a line and characters of a CSV cell: what an unclosed quote or a missing line end may cost in memory."""
+_SHOWN = 20
+"""Names listed in a message; more would hide the message."""
+_PACKINGS = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
+_BINARY = {
+    b"PAR1": "Parquet",
+    b"\x1f\x8b": "gzip data",
+    b"\x28\xb5\x2f\xfd": "Zstandard data",
+    b"PK\x03\x04": "a ZIP archive, as .xlsx files are",
+    b"SQLite format 3": "an SQLite database",
+    b"ARROW1": "Arrow data",
+    b"\xff\xfe": "UTF-16 text",
+    b"\xfe\xff": "UTF-16 text",
+}
+_TEXTUAL = {
+    b"<!doctype": "HTML",
+    b"<html": "HTML",
+    b"<?xml": "XML",
+    b"%pdf-": "a PDF document",
+    b"version https://git-lfs": "a Git LFS pointer in place of the data",
+}
+"""How files begin that often bear the wrong name, in lower case."""
+_TURNS = ("messages", "conversations", "prompt", "completion")
+"""Arrays of objects that are one chat, never the rows of a file."""
+_GLOB = re.compile(r"[*?[]")
+_HUB = re.compile(r"hf:(?P<name>[^@:]+)(@(?P<revision>[^:]+))?(:(?P<split>.+))?")
+
+
+class SourceRecord(NamedTuple):
+    """One raw record, or why this one cannot be read; exactly one of `record` and `fault` is given.
+
+    `file` is the name relative to the location, `line` the line of a text file or the row of a Parquet or JSON array file, from 1.
+    """
+
+    file: str
+    line: int
+    record: Mapping[str, object] | None = None
+    fault: str | None = None
+
+
+class _File(NamedTuple):
+    """`where` stands in messages, so it holds no password; `packing` is `.gz`, `.zst` or nothing."""
+
+    name: str
+    where: str
+    suffix: str
+    packing: str
+    open: Callable[[], BinaryIO]
+
+
+def read_records(location: str | Path) -> Iterator[SourceRecord]:
+    """Reads every record of a location, in the order of the files' names.
+
+    A location is a file, a folder (all supported files below it; hidden ones are left out), a glob, any fsspec URL of these, or
+    `hf:NAME[@revision][:split]`. Errors are raised while records are taken, not before.
+
+    Raises:
+        DataError: a file is missing, empty, unreadable, or not what its suffix says.
+    """
+    if _is_hub(location):
+        yield from _read_hub(str(location))
+        return
+    for file in _files(str(location)):
+        yield from _read_file(file)
+
+
+def location_digests(location: str | Path) -> list[list[str]]:
+    """Name and SHA-256 of each file as it is stored, sorted by name; of a hub data set, the SHA-256 of its rows.
+
+    Raises:
+        DataError: a file is missing or unreadable.
+    """
+    if _is_hub(location):
+        return [_hub_digest(str(location))]
+    return sorted([file.name, _digest(file)] for file in _files(str(location)))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint with the nearest known name; empty if none is near."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
+    return f"did you mean `{close[0]}`?" if close else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a message, cut off where they would hide it."""
+    every = list(names)
+    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
+    return ", ".join(every[:_SHOWN]) + more
+
+
+# From a location to files
+
+
+def _files(location: str) -> list[_File]:
+    with _readable(_without_secrets(location)):
+        if "://" in location and not location.startswith("file://"):
+            return _remote_files(location)
+        return _local_files(location.removeprefix("file://"))
+
+
+def _local_files(location: str) -> list[_File]:
+    path = Path(location)
+    if path.is_file():
+        return [_local_file(path, path.name)]
+    if path.is_dir():
+        return _each_once(path, [name for name in _names_below(path) if _kind(name)]) or _refuse_nothing(location)
+    if _GLOB.search(location):
+        return _each_once(*_matches(path)) or _refuse_nothing(location)
+    if path.exists() or path.is_symlink():
+        raise _no_regular_file(path)
+    raise _missing(location, path.name, os.listdir(path.parent) if path.parent.is_dir() else None)
+
+
+def _names_below(folder: Path) -> list[str]:
+    """Links to folders are followed, each real folder once, so that a loop of links ends."""
+    seen: set[str] = set()
+    names = []
+    for parent, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
+        if (real := os.path.realpath(parent)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        names += [Path(parent, name).relative_to(folder).as_posix() for name in files if not _is_hidden(name)]
+    return names
+
+
+def _matches(pattern: Path) -> tuple[Path, list[str]]:
+    """The folder above the first wildcard, and the files below it. pathlib's `**` follows no links, so a loop of links is no danger."""
+    parts = pattern.parts
+    fixed = next(index for index, part in enumerate(parts) if _GLOB.search(part))
+    base = Path(*parts[:fixed])
+    names = [match.relative_to(base).as_posix() for match in base.glob("/".join(parts[fixed:])) if not match.is_dir()]
+    return base, [name for name in names if not _is_hidden(name)]
+
+
+def _each_once(base: Path, names: Iterable[str]) -> list[_File]:
+    real: dict[str, str] = {}
+    for name in sorted(names):
+        real.setdefault(os.path.realpath(base / name), name)
+    return [_local_file(base / name, name) for name in real.values()]
+
+
+def _local_file(path: Path, name: str) -> _File:
+    if not path.is_file():
+        raise _no_regular_file(path)
+    return _as_file(name, str(path), lambda: path.open("rb"))
+
+
+def _remote_files(url: str) -> list[_File]:
+    from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+
+    system, path = url_to_fs(url)
+    where, parent = _without_secrets(url), posixpath.dirname(path)
+    if url.startswith(("http://", "https://")) or system.isfile(path):  # a web address may hold a question mark, and lists nothing
+        return [_remote_file(system, path, parent)]
+    if glob := _GLOB.search(path):
+        base, found = path[: glob.start()].rpartition("/")[0], [match for match in system.glob(path) if system.isfile(match)]
+    elif system.isdir(path):
+        base, found = path, [entry for entry in system.find(path) if _kind(entry)]
+    else:
+        entries = system.ls(parent, detail=False) if system.isdir(parent) else None
+        raise _missing(where, posixpath.basename(path), entries and [posixpath.basename(entry) for entry in entries])
+    visible = [entry for entry in sorted(found) if not _is_hidden(posixpath.relpath(entry, base or "/"))]
+    return [_remote_file(system, entry, base) for entry in visible] or _refuse_nothing(where)
+
+
+def _remote_file(system: Any, path: str, base: str) -> _File:
+    name = posixpath.relpath(_without_secrets(path), _without_secrets(base) or "/")
+    return _as_file(name, _without_secrets(system.unstrip_protocol(path)), partial(system.open, path, "rb"))
+
+
+def _as_file(name: str, where: str, opener: Callable[[], BinaryIO]) -> _File:
+    if (kind := _kind(name)) is None:
+        suffix = posixpath.splitext(name)[1]
+        raise DataError(
+            f"files that end in {suffix or 'no suffix'!r} are not supported",
+            where=where,
+            expected=f"one of {listed(_READERS)}; text also with {listed(_PACKINGS)} behind it",
+        )
+    return _File(name, where, *kind, opener)
+
+
+def _kind(name: str) -> tuple[str, str] | None:
+    """Suffix and packing, or nothing if such files are not supported. Parquet has a compression of its own."""
+    stem, last = posixpath.splitext(name.lower())
+    suffix, packing = (posixpath.splitext(stem)[1], last) if last in _PACKINGS else (last, "")
+    return (suffix, packing) if suffix in _READERS and not (packing and suffix == ".parquet") else None
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") and part != ".." for part in name.split("/"))
+
+
+# From a file to records
+
+
+def _read_file(file: _File) -> Iterator[SourceRecord]:
+    with _readable(file.where), file.open() as opened:
+        stream = _unpacked(file, io.BufferedReader(cast(io.RawIOBase, opened), _BUFFER))
+        if not stream.peek():
+            raise DataError("the file is empty", where=file.where, expected="at least one row")
+        _require_kind(file, stream.peek())
+        records = _READERS[file.suffix](file, stream)
+        first = next(records, None)
+        if first is None:
+            raise _no_rows(file.where)
+        yield first
+        yield from records
+
+
+def _unpacked(file: _File, stream: Stream) -> Stream:
+    if not file.packing:
+        return stream
+    head = stream.peek()
+    if head and not head.startswith(_PACKINGS[file.packing]):
+        raise _misnamed(file, "something else than compressed data", f"what {file.packing} stands for")
+    if file.packing == ".gz":
+        import gzip
+
+        return io.BufferedReader(cast(io.RawIOBase, gzip.GzipFile(fileobj=stream)), _BUFFER)
+    import pyarrow
+
+    return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.PythonFile(stream, "r"), "zstd"), _BUFFER)
+
+
+def _require_kind(file: _File, head: bytes) -> None:
+    """Tells a file of another kind by its first bytes, so that it does not become a million unreadable lines."""
+    is_parquet = file.suffix == ".parquet"
+    if is_parquet and head.startswith(b"PAR1"):
+        return
+    found = _binary_kind(head) or ("something else" if is_parquet else _textual_kind(file.suffix, head.removeprefix(_BOM).lstrip()))
+    if found:
+        raise _misnamed(file, found, "Parquet" if is_parquet else f"UTF-8 text as {file.suffix} files hold it")
+
+
+def _binary_kind(head: bytes) -> str | None:
+    for signature, kind in _BINARY.items():
+        # A header line may begin with the letters PAR1; no text holds a NUL beside them.
+        if head.startswith(signature) and (0 in head or not signature.isascii()):
+            return kind
+    return "UTF-16 text or binary data" if 4 * head.count(0) > len(head) else None
+
+
+def _textual_kind(suffix: str, start: bytes) -> str | None:
+    kind = next((kind for signature, kind in _TEXTUAL.items() if start[:32].lower().startswith(signature)), None)
+    if kind:
+        return kind
+    if suffix in (".csv", ".tsv"):
+        return "JSON" if start.startswith((b"{", b"[{")) else None
+    lines = start.splitlines()[:10]
+    is_json = any(line.lstrip().startswith((b"{", b"[")) for line in lines)
+    return None if is_json or not lines else "something else than JSON"
+
+
+def _lines(file: _File, stream: Stream) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while raw := stream.readline(_LONGEST + 1):
+        number += 1
+        if len(raw) > _LONGEST:
+            raise _unreadable(
+                file, number, f"it is longer than {_LONGEST >> 20} MiB", "line ends", "check that the file is what it should be"
+            )
+        yield number, raw.removeprefix(_BOM) if number == 1 else raw
+
+
+def _read_json(file: _File, stream: Stream) -> Iterator[SourceRecord]:
+    """JSON lines or one JSON document, whatever the suffix says: both are common under either name."""
+    lines = ((number, raw) for number, raw in _lines(file, stream) if raw.strip())
+    if (first := next(lines, None)) is None:
+        return
+    if _begins_document(file, first[1], alone=not stream.peek().strip()):
+        yield from _read_document(file, b"\n" * (first[0] - 1) + first[1] + stream.read())
+        return
+    for number, raw in chain([first], lines):
+        record, fault = _parse_object(raw)
+        yield SourceRecord(file.name, number, record, fault)
+
+
+def _begins_document(file: _File, line: bytes, *, alone: bool) -> bool:
+    """Whether the file goes on where a line of JSON lines would be over."""
+    try:
+        value = _parse_json(line)
+    except json.JSONDecodeError:
+        return line.lstrip().startswith(b"[") or (file.suffix == ".json" and not alone) or line.strip() == b"{"
+    except (ValueError, RecursionError):
+        return line.lstrip().startswith(b"[")
+    if isinstance(value, list):
+        return file.suffix == ".json" or (bool(value) and all(isinstance(item, dict) for item in value))
+    return alone and file.suffix == ".json" and isinstance(value, dict) and bool(_arrays(value))
+
+
+def _read_document(file: _File, content: bytes) -> Iterator[SourceRecord]:
+    try:
+        rows = _rows_of(file, _parse_json(content))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"the file is not JSON: {_json_fault(error)}", where=file.where, expected="an array of objects") from error
+    for number, row in enumerate(rows, start=1):
+        record, fault = (row, None) if isinstance(row, dict) else (None, _not_an_object(row))
+        yield SourceRecord(file.name, number, record, fault)
+
+
+def _rows_of(file: _File, document: object) -> list[object]:
+    if isinstance(document, list):
+        return document
+    arrays = _arrays(document) if isinstance(document, dict) else {}
+    if len(arrays) != 1:
+        found = f"an object with {len(arrays)} arrays of objects" if isinstance(document, dict) else f"a {type(document).__name__}"
+        raise DataError(
+            f"the rows cannot be found in {found}",
+            where=file.where,
+            expected='an array of objects, or an object with one such array, as in {"data": [...]}',
+            hint=f"several fit: {listed(arrays)}" if arrays else "write one object on each line and name the file .jsonl",
+        )
+    return arrays.popitem()[1]
+
+
+def _arrays(document: Mapping[str, object]) -> dict[str, list[object]]:
+    wanted = {key: value for key, value in document.items() if key not in _TURNS}
+    return {key: value for key, value in wanted.items() if isinstance(value, list) and any(isinstance(item, dict) for item in value)}
+
+
+def _parse_object(raw: bytes) -> tuple[Mapping[str, object] | None, str | None]:
+    try:
+        value = _parse_json(raw)
+    except (ValueError, RecursionError) as error:
+        return None, _json_fault(error)
+    return (value, None) if isinstance(value, dict) else (None, _not_an_object(value))
+
+
+def _parse_json(raw: bytes) -> Any:
+    return json.loads(raw.removeprefix(_BOM).decode(), object_pairs_hook=_without_repetition)
+
+
+def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """json would keep the last value of a repeated key and lose the others without a word."""
+    record = dict(pairs)
+    if len(record) != len(pairs):
+        raise ValueError("an object repeats a key")
+    return record
+
+
+def _json_fault(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1} is not UTF-8"
+    if isinstance(error, json.JSONDecodeError):
+        place = f"line {error.lineno}, " if error.lineno > 1 else ""
+        return f"{error.msg} at {place}character {error.colno}"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else _first_line(error)
+
+
+def _not_an_object(value: object) -> str:
+    return f"got a value of type {type(value).__name__} in place of an object"
+
+
+class _Decoded:
+    """Lines as text for the csv module. What is not UTF-8 is replaced, and said in `faults`."""
+
+    def __init__(self, lines: Iterator[tuple[int, bytes]]) -> None:
+        self._lines = lines
+        self.last, self.faults = "", list[str]()
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        number, raw = next(self._lines)
+        try:
+            self.last = raw.decode()
+        except UnicodeDecodeError as error:
+            self.faults.append(f"byte {error.start + 1} of line {number} is not UTF-8")
+            self.last = raw.decode(errors="replace")
+        return self.last
+
+
+def _read_cells(file: _File, stream: Stream) -> Iterator[SourceRecord]:
+    """A header line, then rows; double quotes around cells, doubled inside them. A cell may go over several lines."""
+    csv.field_size_limit(max(_LONGEST, csv.field_size_limit()))
+    text = _Decoded(_lines(file, stream))
+    reader = csv.reader(text, delimiter=_delimiter(file, stream.peek()), strict=True)
+    header: list[str] | None = None
+    while True:
+        start = reader.line_num + 1
+        text.faults.clear()
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            fault = str(error).split(" - ")[0]
+            # After an odd number of quotes nobody knows where the next row begins.
+            if header is None or reader.line_num > start or text.last.count('"') % 2:
+                raise _unreadable(file, start, fault, "quotes closed, and doubled inside quotes", "look for a stray quote there") from error
+            yield SourceRecord(file.name, start, fault=fault)
+            continue
+        if cells and header is None:
+            header = _checked_header(file, start, cells, text.faults)
+        elif cells and header is not None:
+            yield _row(file, start, header, cells, text.faults)
+
+
+def _delimiter(file: _File, head: bytes) -> str:
+    """Spreadsheets of many countries write semicolons into .csv: taken where the header has one and no comma."""
+    header = head.removeprefix(_BOM).lstrip().partition(b"\n")[0]
+    if file.suffix == ".tsv":
+        return "\t"
+    return ";" if b";" in header and b"," not in header else ","
+
+
+def _checked_header(file: _File, line: int, names: list[str], faults: list[str]) -> list[str]:
+    if faults:
+        raise _unreadable(file, line, faults[0], "UTF-8 text", "save the file as UTF-8")
+    _require_different(file, names)
+    return names
+
+
+def _row(file: _File, line: int, header: list[str], cells: list[str], faults: list[str]) -> SourceRecord:
+    if faults:
+        return SourceRecord(file.name, line, fault="; ".join(faults))
+    if len(cells) != len(header):
+        return SourceRecord(file.name, line, fault=f"got {len(cells)} values where the header has {len(header)}")
+    return SourceRecord(file.name, line, dict(zip(header, cells, strict=True)))
+
+
+def _read_parquet(file: _File, stream: Stream) -> Iterator[SourceRecord]:
+    from pyarrow.parquet import ParquetFile
+
+    table = ParquetFile(stream)
+    _require_different(file, table.schema_arrow.names)
+    yield from _read_batches(file.name, table.iter_batches(batch_size=_BATCH))
+
+
+def _read_batches(name: str, batches: Iterable[Any]) -> Iterator[SourceRecord]:
+    number = 0
+    for batch in batches:
+        for record, fault in _decoded_rows(batch):
+            number += 1
+            yield SourceRecord(name, number, record, fault)
+
+
+def _decoded_rows(batch: Any) -> list[tuple[Mapping[str, object] | None, str | None]]:
+    """Row by row only where the batch fails as a whole, so that one broken text costs one row."""
+    try:
+        return [(record, None) for record in batch.to_pylist()]
+    except (ValueError, OverflowError) as error:
+        if batch.num_rows == 1:
+            return [(None, "a text is not UTF-8" if isinstance(error, UnicodeDecodeError) else _first_line(error))]
+        return [row for index in range(batch.num_rows) for row in _decoded_rows(batch.slice(index, 1))]
+
+
+_READERS: dict[str, Callable[[_File, Stream], Iterator[SourceRecord]]] = {
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
+    ".json": _read_json,
+    ".csv": _read_cells,
+    ".tsv": _read_cells,
+    ".parquet": _read_parquet,
+}
+
+
+def _digest(file: _File) -> str:
+    with _readable(file.where), file.open() as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+
+
+# Data sets of the hub
+
+
+def _is_hub(location: str | Path) -> bool:
+    return str(location).startswith("hf:") and not str(location).startswith("hf://")
+
+
+def _read_hub(location: str) -> Iterator[SourceRecord]:
+    with _readable(location):
+        name, dataset = _load_hub(location)
+        labels = {column: feature.names for column, feature in dataset.features.items() if type(feature).__name__ == "ClassLabel"}
+        if not dataset.num_rows:
+            raise _no_rows(location)
+        for item in _read_batches(name, dataset.with_format("arrow").iter(batch_size=_BATCH)):
+            yield item if item.record is None else item._replace(record=_with_names(item.record, labels))
+
+
+def _load_hub(location: str) -> tuple[str, Any]:
+    """Loads one split. The library runs no code of a data set; it keeps a copy in its cache and reads that by memory map."""
+    from datasets import load_dataset
+
+    match = _HUB.fullmatch(location)
+    if match is None:
+        raise DataError("the location cannot be read", where=location, expected="hf:NAME, hf:NAME:SPLIT or hf:NAME@REVISION:SPLIT")
+    loaded = load_dataset(match["name"], revision=match["revision"], split=match["split"])
+    splits = {match["split"]: loaded} if match["split"] else dict(loaded)
+    if len(splits) != 1:
+        raise DataError(
+            "the data set has several splits", where=location, expected=f"one of {listed(splits)}", hint=f"write {location}:SPLIT"
+        )
+    split, dataset = splits.popitem()
+    return f"{Path(match['name']).name if Path(match['name']).is_dir() else match['name']}:{split}", dataset
+
+
+def _with_names(record: Mapping[str, object], labels: Mapping[str, list[str]]) -> Mapping[str, object]:
+    """The names of class labels, which are stored as numbers; -1 says that there is none."""
+    named = {column: names[key] if isinstance(key := record[column], int) and key >= 0 else None for column, names in labels.items()}
+    return {**record, **named}
+
+
+def _hub_digest(location: str) -> list[str]:
+    name, digest = location, hashlib.sha256()
+    for item in _read_hub(location):
+        name = item.file
+        digest.update(json.dumps([item.record, item.fault], sort_keys=True, default=str).encode() + b"\n")
+    return [name, digest.hexdigest()]
+
+
+# Errors
+
+
+@contextmanager
+def _readable(where: str) -> Iterator[None]:
+    """Whatever a file system or a decoder raises becomes one error that says where: each brings exceptions of its own."""
+    try:
+        yield
+    except DataError:
+        raise
+    except Exception as error:
+        what = _without_secrets(_first_line(error))
+        raise DataError(
+            f"the file cannot be read: {what}", where=where, hint="check that it is complete, readable and where you say"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    text = getattr(error, "strerror", None) or str(error)
+    return next(iter(str(text).splitlines()), type(error).__name__)
+
+
+def _without_secrets(text: str) -> str:
+    """Without passwords and signed queries, which URLs may hold."""
+    return re.sub(r"(https?://[^?#\s]*)[?#]\S*", r"\1", re.sub(r"(://)[^/@\s]*@", r"\1", text))
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _missing(where: str, name: str, neighbours: Iterable[str] | None) -> DataError:
+    if neighbours is None:
+        return DataError("the file does not exist", where=where, hint="its folder does not exist either; check data.source")
+    return DataError("the file does not exist", where=where, hint=did_you_mean(name, sorted(neighbours)) or "check data.source")
+
+
+def _refuse_nothing(where: str) -> list[_File]:
+    raise DataError(
+        "there are no data files", where=where, expected=f"at least one that ends in {listed(_READERS)}",
+        hint="hidden files are left out; `**/*.jsonl` matches at any depth",
+    )  # fmt: skip
+
+
+def _no_regular_file(path: Path) -> DataError:
+    what = "the link leads to no file" if path.is_symlink() else "the path is no regular file"
+    return DataError(what, where=str(path), expected="a file, a folder or a pattern", hint="remove it, or name the file itself")
+
+
+def _no_rows(where: str) -> DataError:
+    return DataError("the file has no rows", where=where, expected="at least one row")
+
+
+def _misnamed(file: _File, found: str, expected: str) -> DataError:
+    return DataError(
+        f"the file holds {found}", where=file.where, expected=expected, hint="give the file the suffix of what it holds, or convert it"
+    )
+
+
+def _require_different(file: _File, names: list[str]) -> None:
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise DataError(
+            f"the header repeats {listed(f'`{name}`' for name in repeated)}",
+            where=file.where,
+            expected="a different name for each column",
+            hint="rename or remove one of them",
+        )
+
+
+def _unreadable(file: _File, line: int, what: str, expected: str, hint: str) -> DataError:
+    return DataError(f"the line cannot be read: {what}", where=f"{file.where}, line {line}", expected=expected, hint=hint)
