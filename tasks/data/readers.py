@@ -353,7 +353,7 @@ def _arrays(document: Mapping[str, object]) -> dict[str, list[object]]:
 
 def _parse_object(raw: bytes) -> tuple[Mapping[str, object] | None, str | None]:
     try:
-        value = _parse_json(raw)
+        value = _parse_json(raw.rstrip(b"\r\n"))
     except (ValueError, RecursionError) as error:
         return None, _json_fault(error)
     return (value, None) if isinstance(value, dict) else (None, _not_an_object(value))
@@ -376,7 +376,7 @@ def _json_fault(error: Exception) -> str:
         return f"byte {error.start + 1} is not UTF-8"
     if isinstance(error, json.JSONDecodeError):
         place = f"line {error.lineno}, " if error.lineno > 1 else ""
-        return f"{error.msg} at {place}character {error.colno}"
+        return f"{error.msg.removesuffix(' at')} at {place}character {error.colno}"
     return "it is nested too deeply" if isinstance(error, RecursionError) else _first_line(error)
 
 
