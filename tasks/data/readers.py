@@ -360,7 +360,7 @@ def _parse_object(raw: bytes) -> tuple[Mapping[str, object] | None, str | None]:
 
 
 def _parse_json(raw: bytes) -> Any:
-    return json.loads(raw.removeprefix(_BOM).decode(), object_pairs_hook=_without_repetition)
+    return json.loads(raw.decode(), object_pairs_hook=_without_repetition)
 
 
 def _without_repetition(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -1,7 +1,9 @@
 """From files, folders, patterns, URLs and hub data sets to numbered raw records; and what bad files do."""
 
+import csv
 import gzip
 import hashlib
+import io
 import json
 import os
 import tracemalloc
@@ -12,6 +14,8 @@ import polars as pl
 import pyarrow
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from pipeline_config.errors import DataError
@@ -495,3 +499,43 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
     tracemalloc.stop()
     assert rows >= 20_000
     assert peak < 2_000_000 < len(content)
+
+
+# Anything at all
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
+
+
+@settings(max_examples=50)
+@given(rows=st.lists(st.fixed_dictionaries({"text": TEXTS, "label": TEXTS}), min_size=1, max_size=5))
+def test_rows_written_as_csv_and_as_json_lines_come_back(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]]) -> None:
+    folder = tmp_path_factory.mktemp("rows")
+    cells = io.StringIO(newline="")
+    csv.writer(cells).writerows([["text", "label"], *([row["text"], row["label"]] for row in rows)])
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    for name, text in (("a.csv", cells.getvalue()), ("a.jsonl", lines), ("a.json", lines), ("b.json", json.dumps(rows))):
+        assert [row for _, row in read(folder / name, text.encode())] == rows
+
+
+PIECES = st.sampled_from(
+    [b"{", b"}", b"[", b"]", b'"', b",", b":", b"\n", b"\r", b"a", b"1", b"\xff", b"\xef\xbb\xbf", b"\0", b"{}\n", b"PAR1"]
+)
+
+
+@settings(max_examples=200)
+@given(
+    content=st.lists(PIECES, max_size=20).map(b"".join),
+    name=st.sampled_from(["a.jsonl", "a.json", "a.csv", "a.tsv", "a.parquet", "a.csv.gz"]),
+)
+def test_any_bytes_are_records_faults_or_one_clear_error(tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str) -> None:
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    try:
+        found = records(path)
+    except DataError as error:
+        assert str(path) in str(error)
+        return
+    assert found
+    lines = [line.strip() for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n") if line.strip()]
+    if name == "a.jsonl" and lines[0] != b"{" and not lines[0].startswith(b"["):
+        assert len(found) == len(lines)
