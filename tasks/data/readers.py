@@ -475,7 +475,9 @@ def _decoded_rows(batch: Any) -> list[tuple[Mapping[str, object] | None, str | N
         return [(record, None) for record in batch.to_pylist()]
     except (ValueError, OverflowError) as error:
         if batch.num_rows == 1:
-            return [(None, "a text is not UTF-8" if isinstance(error, UnicodeDecodeError) else _first_line(error))]
+            # The library's message may quote the value.
+            fault = "a text is not UTF-8" if isinstance(error, UnicodeDecodeError) else f"a value cannot be read ({type(error).__name__})"
+            return [(None, fault)]
         return [row for index in range(batch.num_rows) for row in _decoded_rows(batch.slice(index, 1))]
 
 

@@ -439,6 +439,13 @@ def test_a_faulty_text_in_parquet_costs_one_record(tmp_path: Path) -> None:
     assert found == [(1, {"text": "a"}), (2, "a text is not UTF-8"), (3, {"text": "c"})]
 
 
+def test_a_date_that_python_cannot_hold_costs_one_record_and_is_not_shown(tmp_path: Path) -> None:
+    table = pyarrow.table({"when": pyarrow.array([0, 2**62], pyarrow.timestamp("ms"))})
+    (_, first), (_, second) = read(tmp_path / "a.parquet", as_parquet(table))
+    assert isinstance(first, dict)
+    assert str(second).startswith("a value cannot be read (")
+
+
 def test_an_element_of_an_array_that_is_no_object_costs_one_record(tmp_path: Path) -> None:
     found = read(tmp_path / "a.json", b'[{"a": 1}, 3, {"a": 2}]')
     assert found == [(1, {"a": 1}), (2, "got a value of type int in place of an object"), (3, {"a": 2})]
