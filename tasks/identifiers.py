@@ -71,7 +71,7 @@ _REFERENCE = re.compile(
 _CARD_WORD = re.compile(
     r"card|visa|master|maestro|amex|diners|discover|jcb|credit|debit|karte|carte|tarjeta|carta|kaart|\bpan\b", re.IGNORECASE
 )
-_CARD_BORDERS = r"(?<![\w/-])", r"(?!\w|[.-][0-9])"
+_CARD_BORDERS = r"(?<![\w/-])(?<![0-9][.,])", r"(?!\w|[.-][0-9])"
 _CARDS = tuple(
     re.compile(form.join(_CARD_BORDERS))
     for form in (
@@ -112,8 +112,9 @@ _E164_DIGITS = {
 """How many digits follow the code, by the countries' numbering plans; elsewhere :data:`_E164_DEFAULT`."""
 _E164_DEFAULT = range(7, 13)
 _BETWEEN = r"[ \u00a0().\-/]{0,3}"
-_PHONE_END = r"(?!\w|[.-][0-9]|@)"
-_PHONE_ABROAD = re.compile(rf"(?<![\w+.])(?:\+|00) ?(?P<code>{_E164_CODE})(?P<rest>(?:{_BETWEEN}[0-9]){{5,14}}){_PHONE_END}")
+_PHONE_END = r"(?!(?!e?xt?\.? ?[0-9])\w|[.-][0-9]|@)"
+"""An extension may follow."""
+_PHONE_ABROAD = re.compile(rf"(?:(?<![\w+.])\+|(?<![\w+.,:/-])00) ?(?P<code>{_E164_CODE})(?P<rest>(?:{_BETWEEN}[0-9]){{5,14}}){_PHONE_END}")
 _PHONE_NORTH_AMERICA = re.compile(
     r"(?<![\w.+/-])(?:1[ .-])?(?:\([2-9][0-9]{2}\) ?[2-9][0-9]{2}[ .-]|[2-9][0-9]{2}(?P<gap>[.-])[2-9][0-9]{2}(?P=gap))[0-9]{4}"
     + _PHONE_END

@@ -78,10 +78,13 @@ def find_sensitive(texts: pl.Series, kinds: Collection[Kind] = KINDS) -> pl.Data
 
 def find_in_text(text: str, kinds: Collection[Kind] = KINDS) -> list[Span]:
     """What :func:`find_sensitive` finds in one text, without picking candidates first."""
-    wanted = [kind for kind in KINDS if kind in kinds]
-    borders = [0, *(border for match in _PLACEHOLDER.finditer(text) for border in match.span()), len(text)]
-    pieces = zip(borders[::2], borders[1::2], strict=True)
-    return [span for start, end in pieces for span in _scan(text[start:end], start, wanted)]
+    pending, spans = _between(len(text), [match.span() for match in _PLACEHOLDER.finditer(text)]), []
+    while pending:
+        start, end = pending.pop()
+        if found := _find_in_piece(text[start:end], kinds):
+            spans += [Span(kind, start + first, start + last) for kind, first, last in found]
+            pending += [(start + first, start + last) for first, last in _between(end - start, [span[1:] for span in found])]
+    return sorted(spans, key=lambda span: span.start)
 
 
 def mask(text: str, spans: Iterable[tuple[str, int, int]]) -> str:
@@ -110,7 +113,7 @@ _FILE_ENDINGS = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "ico", "b
 """`logo@2x.png` is no address."""
 
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = re.compile(rf"(?<![\w.])(?<!\w[-/])(?:{_OCTET}\.){{3}}{_OCTET}(?![\w-]|\.\w)")
+_IPV4 = re.compile(rf"(?<![\w.])(?<![A-Za-z][-/])(?:{_OCTET}\.){{3}}{_OCTET}(?!\w|-[A-Za-z]|\.\w)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:(?<=:)[0-9]{1,3}(?:\.[0-9]{1,3}){3})?(?![\w:]|\.\w)")
 _IPV6_IN_USE = tuple(ipaddress.IPv6Network(net) for net in ("2000::/3", "fc00::/7", "fe80::/10", "::ffff:0:0/96", "64:ff9b::/96"))
 """What IANA has given out to hosts; `dead::beef` is more often a name in a program."""
@@ -124,10 +127,9 @@ _ADDRESS_WORD = re.compile(
 )
 
 _ASSIGNED = (
-    "(?:pass(?:word|wd|phrase|wort|code)?|pwd|kennwort|contrase[nñ]a|mot de passe|secret"
+    "(?:(?:pass(?:word|wd|phrase|wort|code)|pwd|kennwort|contrase[nñ]a|mot de passe|secret"
     "|(?:api|auth|access|account|client|secret|private|service|encryption|signing|shared|storage|master|refresh|session)[_ -]?(?:key|token)"
-    ")"
-    "[\"'`\\]]{0,2} {0,3}(?::=|=>|={1,3}|:| is | ist | est | es ) {0,3}[\"'`]?"
+    ")[\"'`\\]]{0,2} {0,3}(?::=|=>|={1,3}|:| is | ist | est | es )|pass ?=) {0,3}[\"'`]?"
 )
 _SECRET_VALUE = re.compile(
     rf"(?:{_ASSIGNED}(?:bearer )?|bearer )(?P<value>[^\s\"'`<>,;&({{\[$%~/](?:[^\s\"'`<>,;&]|[,;&](?![\w-]+[=:]|\s|$)){{7,199}})",
@@ -147,12 +149,12 @@ _NAMED_TOKEN = re.compile(
 _TOKEN_REST = re.compile(r"[\w.=-]*(?<!\.)")
 _KEY_BEGIN = re.compile(r"-{4,5} ?BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)? ?-{4,5}|PuTTY-User-Key-File-[23]:")
 _KEY_END = re.compile(r"-{4,5} ?END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-MAC: [0-9a-f]+")
-_KEY_BODY = re.compile(r"[A-Za-z0-9+/=]{40}")
+_KEY_LINES = re.compile(r"(?:(?:\s|\\[nr])*[A-Za-z0-9+/=]{16,})+")
 
 _CANDIDATES: dict[Kind, str] = {
     "secret": (
         f"(?i){_ASSIGNED}|bearer "
-        r"|aws[^\n]{0,20}(?:key|pw|pass|token)|://[^\s/]+:[^\s/]+@| PRIVATE KEY|putty-user-key|eyj[a-z0-9_=-]+\.|slack\.com/services"
+        r"|aws[^\n]{0,20}(?:key|pw|pass|token)|://[^\s/]+:[^\s/]+@|PRIVATE KEY|putty-user-key|eyj[a-z0-9_=-]+\.|slack\.com/services"
         r"|[a-z0-9]{32}-us[0-9]|[0-9]{8}:[a-z0-9_-]{35}|(?:AC|SK)[a-z0-9]{32}|[MNO][a-z0-9_-]{23,25}\.[a-z0-9_-]{6}\.|_authToken"
         r"|(?:A3T.|ABIA|ACCA|AKIA|ASIA)[a-z0-9]{16}|accountkey=|T3BlbkFJ|AIza|GR1348941|sq0csp-|SG\.[a-z0-9_-]{22}|pypi-AgE"
         r"|(?:gh[oprsu]|github_pat|hf|npm|[rs]k_live|whsec)_|(?:gl[a-z]{2,5}|xox[a-z]|xapp|sk)-"
@@ -181,26 +183,30 @@ def _candidates(texts: pl.Series, kinds: list[Kind]) -> Iterator[tuple[int, str,
         yield row, value, [kind for kind, flag in zip(kinds, flags, strict=True) if flag]
 
 
-def _scan(piece: str, offset: int, kinds: list[Kind]) -> list[Span]:
-    """Findings of one piece, then of what they leave over; `offset` is where the piece starts in its text."""
+def _find_in_piece(piece: str, kinds: Collection[Kind]) -> list[tuple[Kind, int, int]]:
+    """One pass: what overlaps a finding of a stronger kind, or a longer one of its own, is left out."""
     chosen: list[tuple[Kind, int, int]] = []
-    for kind in kinds:
+    taken = bytearray(len(piece))
+    for kind in (kind for kind in KINDS if kind in kinds):
         for start, end in sorted(_FINDERS[kind](piece), key=lambda found: found[0] - found[1]):
-            if all(end <= other_start or start >= other_end for _, other_start, other_end in chosen):
+            if not any(taken[start:end]):
+                taken[start:end] = b"\x01" * (end - start)
                 chosen.append((kind, start, end))
-    if not chosen:
-        return []
-    chosen.sort(key=lambda span: span[1])
-    borders = [0, *(border for _, *span in chosen for border in span), len(piece)]
-    rest = [span for start, end in zip(borders[::2], borders[1::2], strict=True) for span in _scan(piece[start:end], offset + start, kinds)]
-    return sorted([*rest, *(Span(kind, offset + start, offset + end) for kind, start, end in chosen)], key=lambda span: span.start)
+    return chosen
+
+
+def _between(length: int, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The places that the spans leave free in a text of this length."""
+    borders = [0, *(border for span in sorted(spans) for border in span), length]
+    return list(zip(borders[::2], borders[1::2], strict=True))
 
 
 def _find_emails(text: str) -> Iterator[tuple[int, int]]:
     for match in _EMAIL.finditer(text):
         remote = match["local"] == "git" and re.match(r":[\w~./-]", text[match.end() : match.end() + 2])
         versioned = re.match(r"[0-9]+\.[0-9]", match["domain"])
-        if ".." not in match["local"] and match["top"].lower() not in _FILE_ENDINGS and not remote and not versioned:
+        password = re.search(r"://[^\s/@]*:$", before(text, match.start()))
+        if ".." not in match["local"] and match["top"].lower() not in _FILE_ENDINGS and not (remote or versioned or password):
             yield match.span()
 
 
@@ -242,9 +248,9 @@ def _find_private_keys(text: str) -> Iterator[tuple[int, int]]:
     """Whole blocks, not their first line, and no first line without a key (RFC 7468)."""
     for match in _KEY_BEGIN.finditer(text):
         closing = _KEY_END.search(text, match.end())
-        end = closing.end() if closing else len(text)
-        if _KEY_BODY.search(text, match.end(), end):
-            yield match.start(), end
+        lines = _KEY_LINES.search(text, match.end(), closing.start() if closing else len(text))
+        if lines and len(lines.group()) >= 40:
+            yield match.start(), closing.end() if closing else lines.end()
 
 
 def _find_tokens(line: str) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,505 @@
+"""Personal data and secrets are found where published rules say they are, and what only looks like them is left alone.
+
+Every number is a published example or computed here. Tokens are put together, so that no scanner of repositories takes one for real.
+"""
+
+import itertools
+import logging
+import socket
+import string
+from collections.abc import Callable, Sequence
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline_config.errors import DataError
+from tasks.identifiers import (
+    find_ibans,
+    iban_length,
+    is_card,
+    is_dutch_bsn,
+    is_french_nir,
+    is_german_tax_id,
+    is_iban,
+    is_italian_fiscal_code,
+    is_polish_pesel,
+    is_spanish_id,
+    is_uk_nino,
+    is_us_ssn,
+)
+from tasks.screening import FINDINGS, KINDS, Kind, find_in_text, find_sensitive, mask
+
+LETTERS = "aB3dE5gH7jK9mN2pQ4sT6vW8xY1zC0fR"
+"""Thirty-two different characters."""
+HEX = "3f9a0c7be1d24586"
+JWT = ".".join(
+    ["eyJ" + "hbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9", "eyJ" + "zdWIiOiIxMjM0NTY3ODkwIn0", "dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"]
+)
+KEY = f"-----BEGIN RSA {'PRIVATE'} KEY-----\n{LETTERS * 2}\n{LETTERS * 2}\n-----END RSA {'PRIVATE'} KEY-----"
+
+REGISTRY = (
+    "AD1200012030200359100100 AE070331234567890123456 AL47212110090000000235698741 AT611904300234573201 "
+    "AZ21NABZ00000000137010001944 BA391290079401028494 BE68539007547034 BG80BNBG96611020345678 BH67BMAG00001299123456 "
+    "BI4210000100010000332045181 BR1800360305000010009795493C1 BY13NBRB3600900000002Z00AB00 CH9300762011623852957 "
+    "CR05015202001026284066 CY17002001280000001200527600 CZ6508000000192000145399 DE89370400440532013000 "
+    "DJ2100010000000154000100186 DK5000400440116243 DO28BAGR00000001212453611324 EE382200221020145685 "
+    "EG380019000500000000263180002 ES9121000418450200051332 FI2112345600000785 FK88SC123456789012 FO6264600001631634 "
+    "FR1420041010050500013M02606 GB29NWBK60161331926819 GE29NB0000000101904917 GI75NWBK000000007099453 GL8964710001000206 "
+    "GR1601101250000000012300695 GT82TRAJ01020000001210029690 HN88CABF00000000000250005469 HR1210010051863000160 "
+    "HU42117730161111101800000000 IE29AIBK93115212345678 IL620108000000099999999 IQ98NBIQ850123456789012 "
+    "IS140159260076545510730339 IT60X0542811101000000123456 JO94CBJO0010000000000131000302 KW81CBKU0000000000001234560101 "
+    "KZ86125KZT5004100100 LB62099900000001001901229114 LC55HEMM000100010012001200023015 LI21088100002324013AA "
+    "LT121000011101001000 LU280019400644750000 LV80BANK0000435195001 LY83002048000020100120361 MC5811222000010123456789030 "
+    "MD24AG000225100013104168 ME25505000012345678951 MK07250120000058984 MN121234123456789123 MR1300020001010000123456753 "
+    "MT84MALT011000012345MTLCAST001S MU17BOMM0101101030300200000MUR NI45BAPR00000013000003558124 NL91ABNA0417164300 "
+    "NO9386011117947 OM810180000001299123456 PK36SCBL0000001123456702 PL61109010140000071219812874 "
+    "PS92PALS000000000400123456702 PT50000201231234567890154 QA58DOHB00001234567890ABCDEFG RO49AAAA1B31007593840000 "
+    "RS35260005601001611379 RU0304452522540817810538091310419 SA0380000000608010167519 SC18SSCB11010000000000001497USD "
+    "SD2129010501234001 SE4550000000058398257466 SI56263300012039086 SK3112000000198742637541 SM86U0322509800000000270100 "
+    "SO211000001001000100141 ST23000100010051845310146 SV62CENR00000000000000700025 TL380080012345678910157 "
+    "TN5910006035183598478831 TR330006100519786457841326 UA213223130000026007233566001 VA59001123000012345678 "
+    "VG96VPVG0000012345678901 XK051212012345678906 YE15CBYE0001018861234567891234"
+)
+"""The electronic format of every country in the IBAN registry, release 100."""
+REGISTRY_EXAMPLES = REGISTRY.split()
+
+POSITIVES: dict[Kind, list[tuple[str, str]]] = {
+    "email": [
+        ("write to bob@example.com, please", "bob@example.com"),
+        ("(Anna.Maria+news@mail.example.co.uk)", "Anna.Maria+news@mail.example.co.uk"),
+        ("mailto:sales@example.org.", "sales@example.org"),
+        ("<o'brien@example.ie>", "o'brien@example.ie"),
+        ("jürgen@müller.example", "jürgen@müller.example"),
+        ("user_name-1@sub-domain.example.travel!", "user_name-1@sub-domain.example.travel"),
+        ("x@example.io", "x@example.io"),
+        ("from=a%2Bb@example.net&to=", "a%2Bb@example.net"),
+        ("почта@пример.рф", "почта@пример.рф"),
+        ("info@xn--bcher-kva.example", "info@xn--bcher-kva.example"),
+        ("'quoted@example.com'", "quoted@example.com"),
+    ],
+    "phone": [
+        ("call me: +1 415 555 2671", "+1 415 555 2671"),
+        ("+14155552671", "+14155552671"),
+        ("(415) 555-2671 is my number", "(415) 555-2671"),
+        ("415-555-2671 x12", "415-555-2671"),
+        ("tel:+44-20-7946-0958", "+44-20-7946-0958"),
+        ("+44 (0)20 7946 0958", "+44 (0)20 7946 0958"),
+        ("07700 900123 after six", "07700 900123"),
+        ("020 7946 0958", "020 7946 0958"),
+        ("+49 (0)30/1234567", "+49 (0)30/1234567"),
+        ("0049 171 2345678", "0049 171 2345678"),
+        ("0171 2345678", "0171 2345678"),
+        ("06 12 34 56 78", "06 12 34 56 78"),
+        ("+33.1.23.45.67.89", "+33.1.23.45.67.89"),
+        ("Tel. 030 1234567", "030 1234567"),
+        ("please call me back at 5551234567", "5551234567"),
+        ("+91 98765 43210", "+91 98765 43210"),
+        ("+1 415 555 2671 2 times today", "+1 415 555 2671"),
+    ],
+    "card": [
+        ("4111111111111111", "4111111111111111"),
+        ("pay with 4012-8888-8888-1881 now", "4012-8888-8888-1881"),
+        ("5555 5555 5555 4444 12/26 123", "5555 5555 5555 4444"),
+        ("mc 2223003122003222", "2223003122003222"),
+        ("3782 822463 10005", "3782 822463 10005"),
+        ("371449635398431.", "371449635398431"),
+        ("6011000990139424", "6011000990139424"),
+        ("my card 30569309025904", "30569309025904"),
+        ("Diners 3852 000002 3237", "3852 000002 3237"),
+        ("3530111333300000", "3530111333300000"),
+        ("6200000000000005", "6200000000000005"),
+        ("6759649826438453", "6759649826438453"),
+        ("old visa card 4222222222222", "4222222222222"),
+        ("2026 4111 1111 1111 1111", "4111 1111 1111 1111"),
+        ("4111\u00a01111\u00a01111\u00a01111", "4111\u00a01111\u00a01111\u00a01111"),
+    ],
+    "iban": [
+        *((example, example) for example in ("AT611904300234573201", "NO9386011117947", "MT84MALT011000012345MTLCAST001S")),
+        ("DE89 3704 0044 0532 0130 00 bitte", "DE89 3704 0044 0532 0130 00"),
+        ("to GB29 NWBK 6016 1331 9268 19.", "GB29 NWBK 6016 1331 9268 19"),
+        ("FR14-2004-1010-0505-0001-3M02-606", "FR14-2004-1010-0505-0001-3M02-606"),
+        ("nl91abna0417164300", "nl91abna0417164300"),
+        ("IBAN:CH9300762011623852957;", "CH9300762011623852957"),
+        ("be68 5390 0754 7034", "be68 5390 0754 7034"),
+        ("ES91\u00a02100\u00a00418\u00a04502\u00a00005\u00a01332", "ES91\u00a02100\u00a00418\u00a04502\u00a00005\u00a01332"),
+        ("IT60X0542811101000000123456 12", "IT60X0542811101000000123456"),
+    ],
+    "ip": [
+        ("from 192.168.0.12:8080", "192.168.0.12"),
+        ("10.0.0.0/8 is private", "10.0.0.0"),
+        ("http://203.0.113.7/index", "203.0.113.7"),
+        ("my IP address is 8.8.8.8", "8.8.8.8"),
+        ("172.16.254.1.", "172.16.254.1"),
+        ("[198.51.100.23]", "198.51.100.23"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("fe80::1ff:fe23:4567:890a%eth0", "fe80::1ff:fe23:4567:890a"),
+        ("2001:0db8:85a3:0000:0000:8a2e:0370:7334", "2001:0db8:85a3:0000:0000:8a2e:0370:7334"),
+        ("::ffff:192.0.2.128", "::ffff:192.0.2.128"),
+        ("[fd12:3456:789a::1]:443", "fd12:3456:789a::1"),
+    ],
+    "national_id": [
+        ("SSN 219-09-9998", "219-09-9998"),
+        ("social security number 457555462", "457555462"),
+        ("AB 12 34 56 C", "AB 12 34 56 C"),
+        ("NI: AB123456C", "AB123456C"),
+        ("Steuer-ID 86 095 742 719", "86 095 742 719"),
+        ("47036892816", "47036892816"),
+        ("2 55 08 14 168 025 38", "2 55 08 14 168 025 38"),
+        ("184127645108946", "184127645108946"),
+        ("DNI 12345678Z", "12345678Z"),
+        ("X1234567L", "X1234567L"),
+        ("Y-1234567-X", "Y-1234567-X"),
+        ("CF RSSMRA85T10A562S", "RSSMRA85T10A562S"),
+        ("BSN 111222333", "111222333"),
+        ("pesel 44051401359", "44051401359"),
+    ],
+    "secret": [
+        ("key AKIA" + "IOSFODNN7EXAMPLE", "AKIA" + "IOSFODNN7EXAMPLE"),
+        (f"aws_secret_access_key = {LETTERS}/+aB4d6F", f"{LETTERS}/+aB4d6F"),
+        (f"before\n{KEY}\nafter", KEY),
+        (f"ghp_{LETTERS}AbCd", f"ghp_{LETTERS}AbCd"),
+        (f"github_pat_{(LETTERS * 3)[:82]}", f"github_pat_{(LETTERS * 3)[:82]}"),
+        (f"glpat-{LETTERS[:20]}", f"glpat-{LETTERS[:20]}"),
+        (f"xoxb-123456789012-{LETTERS[:24].lower()}", f"xoxb-123456789012-{LETTERS[:24].lower()}"),
+        (f"sk_live_{LETTERS[:24]}", f"sk_live_{LETTERS[:24]}"),
+        (f"AC{HEX * 2}", f"AC{HEX * 2}"),
+        (f"SG.{LETTERS[:22]}.{(LETTERS * 2)[:43]}", f"SG.{LETTERS[:22]}.{(LETTERS * 2)[:43]}"),
+        (f"npm_{LETTERS}aB3d", f"npm_{LETTERS}aB3d"),
+        (f"pypi-AgEIcHlwaS5vcmc{LETTERS * 3}", f"pypi-AgEIcHlwaS5vcmc{LETTERS * 3}"),
+        (f"sk-{LETTERS[:20]}T3BlbkFJ{LETTERS[:20]}", f"sk-{LETTERS[:20]}T3BlbkFJ{LETTERS[:20]}"),
+        (f"AccountKey={(LETTERS * 3)[:86]}==;", f"AccountKey={(LETTERS * 3)[:86]}=="),
+        (f"token {JWT}.", JWT),
+        ("postgres://app:s3cr3tPw@db.example/x", "s3cr3tPw"),
+        ("password=Tr0ub4dor&3 is mine", "Tr0ub4dor&3"),
+        ('DB_PASSWORD: "correct-Horse7"', "correct-Horse7"),
+        ("https://x.example/?api_key=9f8e7d6c5b4a&user=1", "9f8e7d6c5b4a"),
+        ("my password is Sommer2024!", "Sommer2024!"),
+        (f"Authorization: Bearer {LETTERS}", LETTERS),
+    ],
+}
+
+NEGATIVES: dict[Kind, list[str]] = {
+    "email": [
+        "thanks @bob, see you",
+        "user@localhost",
+        "logo@2x.png",
+        "git clone git@github.com:org/repo.git",
+        "npm install react@18.2.0",
+        "pip install pkg@1.2.3-beta.next",
+        "a @ b . com",
+        "@pytest.mark.slow",
+        "5 apples @ 1.50",
+        "bob@example",
+        "bob..smith@@example.com",
+        "meet me@work today.",
+    ],
+    "phone": [
+        "order 123-4567890-1234567",
+        "invoice 415-555-2671",
+        "2024-01-15 10:30:00",
+        "01.02.2024",
+        "ISBN 978-3-16-148410-0",
+        "0-306-40615-2",
+        "00:1A:2B:3C:4D:5E",
+        "1700000000000",
+        "12345678901234567890",
+        "between 3+14155552671 and 7",
+        "411-555-2671",
+        "415-155-2671",
+        "48.85837, +2.29448 and +40.741895123",
+        "the year 2023 2024 2025",
+        "call me on 2024-01-15",
+        "UTC+02:00 or +0200",
+        "0049301234567",
+        "+999 123 456 789",
+    ],
+    "card": [
+        "4111111111111112",
+        "4111 1111 1111 1112",
+        "1234567812345670",
+        "order number 4111111111111111",
+        "ORD-4111111111111111",
+        "4222222222222",
+        "4006381333931",
+        "41111111111111111111111",
+        "a4111111111111111",
+        "1.4111111111111111",
+        "4111 11111111 1111",
+        "4111-1111 1111-1111",
+        "20240115103000123",
+        "0000000000000000",
+        "550e8400-e29b-41d4-a716-446655440000",
+    ],
+    "iban": [
+        "DE89370400440532013001",
+        "GB28NWBK60161331926819",
+        "DE8937040044053201300",
+        "DE893704004405320130000",
+        "XX89370400440532013000",
+        "DE89 370 40044 0532 0130 00",
+        "FR1420041010050500013M02607",
+        "NL91ABN10417164300",
+        "ADE89370400440532013000",
+        "US12345678901234567890",
+        "NO00860111179471",
+        "AT61 1904 3002 3457 3202",
+    ],
+    "ip": [
+        "version 1.2.3.4",
+        "v10.20.30.40",
+        "Chrome/120.0.0.0 Safari",
+        "127.0.0.1 and 0.0.0.0",
+        "mask 255.255.255.0",
+        "256.1.1.1",
+        "1.3.6.1.4.1.311",
+        "section 1.2.3.4",
+        "package-11.22.33.44.tar",
+        "12:30:45",
+        "00:1A:2B:3C:4D:5E",
+        "00:11:22:33:44:55:66:77",
+        "std::vector and dead::beef",
+        "::1",
+        "01.02.03.04",
+        "see 1.2.3.4 below",
+        "upgrade from 11.22.33.44",
+    ],
+    "national_id": [
+        "000-12-3456",
+        "666-12-3456",
+        "900-12-3456",
+        "123-00-4567",
+        "123-45-0000",
+        "078-05-1120",
+        "123456789",
+        "part number 123-45-6789",
+        "BG 12 34 56 C",
+        "QQ123456C",
+        "AB123456E",
+        "86095742718",
+        "12345678901",
+        "255081416802539",
+        "12345678A",
+        "X1234567A",
+        "RSSMRA85T10A562T",
+        "111222333",
+        "BSN 111222334",
+        "44051401358",
+        "ticket #44051401359",
+        "tracking no. 47036892816",
+    ],
+    "secret": [
+        "d41d8cd98f00b204e9800998ecf8427e",
+        "commit 9ffe6b8c1d2e3f4a5b6c7d8e9f0a1b2c3d4e5f60",
+        f"sha256:{HEX * 4}",
+        "550e8400-e29b-41d4-a716-446655440000",
+        "password: forgotten",
+        "I forgot my password: help please",
+        "password=********",
+        "password = os.environ['PW']",
+        "password = get_password(user1)",
+        "secret: COVID-19 measures",
+        "api_key = ${API_KEY_1}",
+        "api_key=<your key 1>",
+        "password: see JIRA-1234",
+        "password=xxxxxxxx1",
+        "the token: 1234567890",
+        "order AB12CD34EF56",
+        "https://user:password@example.com",
+        "http://example.com:8080/a@b",
+        "ghp_" + "x" * 36,
+        f"what does -----BEGIN RSA {'PRIVATE'} KEY----- mean?",
+        "task-force risk-adjusted",
+        "secret santa in room B12",
+        "eyJhbGciOi.not-a-token",
+        "password reset at https://example.com/reset1",
+        "password: bob99",
+    ],
+}
+
+
+def found(text: str, kinds: Sequence[Kind] = KINDS) -> list[tuple[str, str]]:
+    """Kind and text of each finding, through the whole column's way."""
+    return [(kind, text[start:end]) for _, kind, start, end in find_sensitive(pl.Series([text]), kinds).iter_rows()]
+
+
+@pytest.mark.parametrize(("kind", "text", "expected"), [(kind, *case) for kind, cases in POSITIVES.items() for case in cases])
+def test_it_is_found_with_its_exact_borders(kind: Kind, text: str, expected: str) -> None:
+    assert found(text) == [(kind, expected)]
+
+
+@pytest.mark.parametrize("text", [text for texts in NEGATIVES.values() for text in texts])
+def test_what_only_looks_like_it_is_left_alone(text: str) -> None:
+    assert found(text) == []
+
+
+def test_each_kind_has_ten_of_each() -> None:
+    assert min(len(POSITIVES[kind]) for kind in KINDS) >= 10
+    assert all(len(NEGATIVES[kind]) >= len(POSITIVES[kind]) for kind in KINDS)
+
+
+@pytest.mark.parametrize("iban", REGISTRY_EXAMPLES)
+def test_the_registry_s_example_of_every_country_holds(iban: str) -> None:
+    grouped = " ".join(iban[i : i + 4] for i in range(0, len(iban), 4))
+    assert is_iban(iban)
+    assert iban_length(iban[:2]) == len(iban)
+    assert list(find_ibans(f"({grouped})")) == [(1, 1 + len(grouped))]
+
+
+@given(st.sampled_from(REGISTRY_EXAMPLES), st.data())
+@settings(deadline=None, max_examples=60)
+def test_an_iban_with_one_wrong_digit_is_none(iban: str, data: st.DataObject) -> None:
+    place = data.draw(st.sampled_from([index for index, character in enumerate(iban) if character.isdigit()]))
+    digit = data.draw(st.sampled_from([digit for digit in string.digits if digit != iban[place]]))
+    assert not is_iban(iban[:place] + digit + iban[place + 1 :])
+
+
+@given(st.integers(10**14, 10**15 - 1))
+@settings(deadline=None, max_examples=60)
+def test_one_check_digit_in_ten_completes_a_card(body: int) -> None:
+    number = f"4{body}"
+    assert sum(is_card(number[:15] + digit) for digit in string.digits) == 1
+
+
+CHECKED = [
+    (is_german_tax_id, "86095742719"),
+    (is_french_nir, "255081416802538"),
+    (is_dutch_bsn, "111222333"),
+    (is_polish_pesel, "44051401359"),
+    (is_card, "378282246310005"),
+]
+
+
+@pytest.mark.parametrize(("check", "number"), CHECKED)
+def test_a_check_digit_refuses_every_other_last_digit(check: Callable[[str], bool], number: str) -> None:
+    assert [digit for digit in string.digits if check(number[:-1] + digit)] == [number[-1]]
+
+
+@pytest.mark.parametrize(
+    ("check", "number"), [(is_spanish_id, "12345678Z"), (is_spanish_id, "Z1234567R"), (is_italian_fiscal_code, "RSSMRA80A01H501U")]
+)
+def test_a_check_letter_refuses_every_other_letter(check: Callable[[str], bool], number: str) -> None:
+    assert [letter for letter in string.ascii_uppercase if check(number[:-1] + letter)] == [number[-1]]
+
+
+def test_letters_and_ranges_that_are_never_issued() -> None:
+    assert [prefix for prefix in ("AB", "BG", "GB", "NK", "KN", "TN", "NT", "ZZ", "DA", "AO") if is_uk_nino(f"{prefix}123456A")] == ["AB"]
+    assert [area for area in ("001", "000", "666", "899", "900", "999") if is_us_ssn(f"{area}123456")] == ["001", "899"]
+
+
+def test_corsica_counts_as_a_number() -> None:
+    number, corsican = "1840119004001", "184012A004001"
+    assert is_french_nir(f"{corsican}{97 - int(number) % 97:02d}")
+
+
+def test_the_stronger_check_stays_where_findings_overlap() -> None:
+    assert found("api_key: AT611904300234573201") == [("secret", "AT611904300234573201")]
+    assert found("call 4111 1111 1111 1111") == [("card", "4111 1111 1111 1111")]
+    assert found("ftp://bob:pa55@files.example.com") == [("secret", "pa55")]
+    assert found("4155552671@sms.example.com") == [("email", "4155552671@sms.example.com")]
+
+
+def test_what_a_finding_had_hidden_is_found_as_well() -> None:
+    text = "version bob@example.com 10.20.30.40"
+    assert mask(text, find_in_text(text)) == "version <EMAIL> <IP>"
+
+
+def test_a_series_with_nulls_keeps_its_row_numbers() -> None:
+    texts = pl.Series("notes", [None, "bob@example.com", "", None, "a b@example.com c d@example.com"])
+    assert find_sensitive(texts).rows() == [(1, "email", 0, 15), (4, "email", 2, 15), (4, "email", 18, 31)]
+
+
+@pytest.mark.parametrize("texts", [pl.Series([], dtype=pl.String), pl.Series([None, None]), pl.Series(["plain"])])
+def test_a_series_without_findings_gives_an_empty_table(texts: pl.Series) -> None:
+    assert find_sensitive(texts).schema == FINDINGS
+    assert find_sensitive(texts).is_empty()
+
+
+def test_only_the_kinds_that_are_asked_for() -> None:
+    assert found("bob@example.com 10.0.0.1", ["ip"]) == [("ip", "10.0.0.1")]
+    assert found("bob@example.com", []) == []
+
+
+def test_what_cannot_be_screened_is_named() -> None:
+    with pytest.raises(DataError, match="Int64"):
+        find_sensitive(pl.Series([4111111111111111]))
+    with pytest.raises(DataError, match="name"):
+        find_sensitive(pl.Series(["x"]), ["name"])  # type: ignore[list-item]
+
+
+def test_no_error_shows_the_text() -> None:
+    with pytest.raises(ValueError, match="overlaps") as caught:
+        mask("bob@example.com", [("email", 0, 15), ("email", 3, 9)])
+    assert "bob" not in str(caught.value)
+    with pytest.raises(ValueError, match="15"):
+        mask("bob@example.com", [("email", 0, 16)])
+
+
+def test_every_kind_has_its_placeholder() -> None:
+    for kind, cases in POSITIVES.items():
+        text, expected = cases[0]
+        assert mask(text, find_in_text(text)) == text.replace(expected, f"<{kind.upper()}>")
+
+
+def test_nothing_is_logged_and_no_network_is_asked(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "socket", None)
+    with caplog.at_level(logging.DEBUG):
+        assert not find_sensitive(pl.Series([text for text, _ in POSITIVES["secret"]])).is_empty()
+    assert caplog.records == []
+
+
+def test_a_home_folder_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/nonexistent")
+    assert found(POSITIVES["secret"][0][0]) != []
+
+
+SNIPPETS = [*(text for cases in POSITIVES.values() for text, _ in cases), *(text for texts in NEGATIVES.values() for text in texts)]
+GLUE = ["", " ", "\n", ", ", "-", ".", "@", ":", "=", "🎉", "é", "e\u0301", "👩‍👩‍👧", "<", ">", "1", "z"]
+CONTEXT = ["<EMAIL>", "password=", "version ", "call ", "order ", "card "]
+MIXED = st.lists(st.one_of(st.sampled_from(SNIPPETS), st.sampled_from(GLUE + CONTEXT), st.text(max_size=6)), max_size=6).map("".join)
+
+
+@given(MIXED)
+@settings(deadline=None, max_examples=250)
+def test_a_masked_text_holds_nothing_more(text: str) -> None:
+    masked = mask(text, find_in_text(text))
+    assert find_in_text(masked) == []
+    assert found(masked) == []
+
+
+@given(MIXED, st.sets(st.sampled_from(KINDS)))
+@settings(deadline=None, max_examples=100)
+def test_that_holds_for_some_kinds_alone(text: str, kinds: set[Kind]) -> None:
+    assert find_in_text(mask(text, find_in_text(text, kinds)), kinds) == []
+
+
+@given(MIXED)
+@settings(deadline=None, max_examples=150)
+def test_picking_candidates_first_misses_nothing(text: str) -> None:
+    rows = find_sensitive(pl.Series([text, None, text])).rows()
+    spans = [tuple(span) for span in find_in_text(text)]
+    assert rows == [(row, *span) for row in (0, 2) for span in spans]
+
+
+@given(MIXED)
+@settings(deadline=None, max_examples=100)
+def test_findings_are_sorted_and_do_not_overlap(text: str) -> None:
+    spans = find_in_text(text)
+    assert all(0 <= span.start < span.end <= len(text) for span in spans)
+    assert all(first.end <= second.start for first, second in itertools.pairwise(spans))
+
+
+@given(st.text(alphabet="🎉é\u0301👩‍👧 \u200d字", max_size=8), st.text(alphabet="🎉\u0301 👩‍👧字", max_size=8))
+@settings(deadline=None, max_examples=60)
+def test_offsets_count_characters(before: str, after: str) -> None:
+    text = f"{before} bob@example.com {after}"
+    assert found(text) == [("email", "bob@example.com")]
+    assert mask(text, find_in_text(text)) == f"{before} <EMAIL> {after}"
+
+
+@given(st.text(alphabet=string.ascii_letters + " ,.!?é🎉\n", max_size=60))
+@settings(deadline=None, max_examples=60)
+def test_a_text_without_findings_is_unchanged(text: str) -> None:
+    assert find_in_text(text) == []
+    assert mask(text, []) == text
