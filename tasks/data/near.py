@@ -6,9 +6,9 @@ Hangul syllable, which stands for about as much as two letters, is worth two. Th
 shingles that they share, divided by the number that either has.
 
 MinHash signatures are cut into bands; rows that agree in a whole band share a bucket and are candidates (Leskovec, Rajaraman, Ullman,
-"Mining of Massive Datasets", chapter 3). Candidates whose signatures differ too much are dropped, and for all others the similarity is computed
-from the shingles. These are compared as hashes of 64 bits: that two different ones coincide within a pair of 500-word texts happens less
-than once in 10^12 pairs.
+"Mining of Massive Datasets", chapter 3). Candidates whose signatures differ too much are dropped, and for all others the similarity is
+computed from the shingles. These are compared as hashes of 52 bits: that two different ones coincide happens in one of 10^11 pairs of
+150 characters, and in one of 10^8 pairs of 3,000.
 
 What is found depends on the texts alone: rows in another order only change the row numbers, and nothing is random.
 """
@@ -16,6 +16,7 @@ What is found depends on the texts alone: rows in another order only change the 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -29,17 +30,21 @@ JACCARD = 0.65
 PAIRS = pl.Schema({"left": pl.Int64(), "right": pl.Int64(), "jaccard": pl.Float64()})
 MATCHES = pl.Schema({"row": pl.Int64(), "held": pl.Int64(), "jaccard": pl.Float64()})
 
+_HASH_BITS = np.uint64(52)
 _WORTH = 4  # of a shingle, in letters
 _SYLLABLES = ((0x2E80, 0xA4D0), (0xAC00, 0xD7A4), (0xF900, 0xFB00), (0x20000, 0x40000))  # Han, kana and Yi; Hangul; Han again, twice
-_HASHES = 256  # at most; about 0.02 microseconds each for a row of 150 characters
-_RECALL, _MARGIN = 0.99, 0.05
-_FULL = 16  # rows of a bucket up to which all of its pairs are candidates
+_HASHES = 512  # at most; a row of 150 characters takes about 0.02 microseconds for each
+_KEPT_HASHES = 384  # at most; one byte of memory for each row and hash
+_RECALL, _MARGIN = 0.998, 0.05
+_FULL = 8  # rows of a bucket up to which all of its pairs are candidates
 _WINDOW = 4  # in a larger bucket a row is compared with this many on either side
-_SIGMAS = 4  # how far an estimate may be below the threshold, in standard deviations
+_SIGMAS = 3  # how far an estimate may be below the threshold, in standard deviations
 _HASHED_CHARACTERS, _COMPARED_SIGNATURES, _JUDGED_CHARACTERS = 1 << 16, 1 << 16, 1 << 20  # one block of work
 
+_Number = TypeVar("_Number", np.int64, np.uint64)
 Integers = NDArray[np.int64]
 Words = NDArray[np.uint64]
+_Candidates = tuple[Integers, Integers, Integers, NDArray[np.bool_]]  # consecutive number of the proposer, the pair, from a crowded bucket?
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Banding:
 
 
 def choose_banding(jaccard: float) -> Banding:
-    """The longest bands, hence the fewest candidates in vain, with a recall of 0.99 at 0.05 above the threshold and at most 256 hashes.
+    """The longest bands, hence the fewest candidates in vain, with a recall of 0.998 at 0.05 above the threshold and at most 512 hashes.
 
     Args:
         jaccard: the threshold.
@@ -66,8 +71,9 @@ def choose_banding(jaccard: float) -> Banding:
     if not 0 < jaccard <= 1:
         raise ValueError(f"a Jaccard threshold of {jaccard}; expected more than 0 and at most 1")
     similarity = min(jaccard + _MARGIN, 0.99)  # equal shingles share every bucket
-    every = [Banding(math.ceil(math.log(1 - _RECALL) / math.log1p(-(similarity**rows))), rows) for rows in range(1, _HASHES + 1)]
-    return next(banding for banding in reversed(every) if banding.bands * banding.rows <= _HASHES)
+    every = (Banding(_HASHES // rows, rows) for rows in range(_HASHES, 0, -1))
+    rows = next(banding.rows for banding in every if banding.recall(similarity) >= _RECALL)
+    return Banding(math.ceil(math.log(1 - _RECALL) / math.log1p(-(similarity**rows))), rows)
 
 
 def near_pairs(texts: pl.Series, *, jaccard: float = JACCARD) -> pl.DataFrame:
@@ -145,8 +151,9 @@ class _Search:
     def __init__(self, texts: pl.Series, jaccard: float) -> None:
         self._texts, self._threshold, self._banding = texts, jaccard, choose_banding(jaccard)
         self._keys, self._signatures = _sketch(texts, self._banding)
-        hashes = self._banding.bands * self._banding.rows
-        self._least = hashes * jaccard - _SIGMAS * math.sqrt(hashes * jaccard * (1 - jaccard))
+        kept = min(self._banding.bands * self._banding.rows, _KEPT_HASHES)
+        self._padding = self._signatures.shape[1] - kept
+        self._least = kept * jaccard - _SIGMAS * math.sqrt(kept * jaccard * (1 - jaccard))
         self._judged = np.empty(0, dtype=np.int64)
         self.left, self.right, self.jaccard = self._judged, self._judged, np.empty(0)
 
@@ -156,25 +163,38 @@ class _Search:
             following = self._keys[(band + 1) % self._banding.bands]
             yield (self._keys[band].astype(np.uint64) << np.uint64(32)) | following
 
-    def judge(self, candidates: Iterator[tuple[Integers, Integers]]) -> None:
+    def judge(self, candidates: Iterator[_Candidates]) -> None:
         """Adds the candidates that are near, each once however often it is proposed."""
-        likely = [self._code(left, right)[self._alike(left, right)] for left, right in candidates]
-        codes = np.setdiff1d(np.concatenate([self._judged[:0], *likely]), self._judged)
+        codes = self._not_judged(np.concatenate([self._judged[:0], *(self._likely(*block) for block in candidates)]))
         left, right = np.divmod(codes, max(len(self._texts), 1))
         jaccard = _similarities(self._texts, left, right)
         near = jaccard >= self._threshold
         self.left, self.right = np.append(self.left, left[near]), np.append(self.right, right[near])
         self.jaccard = np.append(self.jaccard, jaccard[near])
-        self._judged = np.sort(np.append(self._judged, codes))
+        self._judged = np.sort(np.append(self._judged, codes), kind="stable")
 
-    def _code(self, left: Integers, right: Integers) -> Integers:
+    def _likely(self, owner: Integers, left: Integers, right: Integers, crowded: NDArray[np.bool_]) -> Integers:
+        """Those whose signatures agree enough, each pair as one number. Of an owner's candidates from a crowded bucket, only the best."""
+        agreed = self._agreements(left, right)
+        kept = agreed >= self._least
+        first = np.flatnonzero(np.diff(owner, prepend=-1))
+        if first.size:
+            best = np.repeat(np.maximum.reduceat(agreed, first), np.diff(first, append=owner.size))
+            kept &= ~crowded | (agreed == best)
+        left, right = left[kept], right[kept]
         return np.minimum(left, right) * len(self._texts) + np.maximum(left, right)
 
-    def _alike(self, left: Integers, right: Integers) -> NDArray[np.bool_]:
-        """Whether so many hashes agree that the similarity may reach the threshold."""
+    def _agreements(self, left: Integers, right: Integers) -> Integers:
+        """How many hashes of the signatures agree."""
         equal = (self._signatures[left] == self._signatures[right]).view(np.uint64)
-        padding = self._signatures.shape[1] - self._banding.bands * self._banding.rows
-        return np.asarray(np.bitwise_count(equal).sum(axis=1, dtype=np.int64) - padding >= self._least)
+        return np.asarray(np.bitwise_count(equal).sum(axis=1, dtype=np.int64) - self._padding)
+
+    def _not_judged(self, codes: Integers) -> Integers:
+        codes = _distinct(codes)
+        if not self._judged.size:
+            return codes
+        place = np.minimum(np.searchsorted(self._judged, codes), self._judged.size - 1)
+        return codes[self._judged[place] != codes]
 
 
 def _with_first(texts: pl.Series) -> pl.DataFrame:
@@ -183,7 +203,7 @@ def _with_first(texts: pl.Series) -> pl.DataFrame:
     return numbered.with_columns(first=pl.col("row").min().over("text"))
 
 
-def _within(keys: Words, group: Integers) -> Iterator[tuple[Integers, Integers]]:
+def _within(keys: Words, group: Integers) -> Iterator[_Candidates]:
     """Candidate pairs among the texts, in blocks; `group` says which are connected already."""
     order = np.argsort(keys, kind="stable")
     bucket = keys[order] >> np.uint64(32)
@@ -197,10 +217,10 @@ def _within(keys: Words, group: Integers) -> Iterator[tuple[Integers, Integers]]
         position = owner + part.start
         left, right = order[position], order[position + offset + 1]
         wanted = ~crowded[position] | (group[left] != group[right])
-        yield left[wanted], right[wanted]
+        yield owner[wanted], left[wanted], right[wanted], crowded[position[wanted]]
 
 
-def _between(keys: Words, matched: NDArray[np.bool_]) -> Iterator[tuple[Integers, Integers]]:
+def _between(keys: Words, matched: NDArray[np.bool_]) -> Iterator[_Candidates]:
     """Candidate pairs of a row and a held text, in blocks; the rows come first, as many as `matched` has."""
     rows, held = keys[: matched.size], keys[matched.size :]
     order = np.argsort(held, kind="stable")
@@ -213,22 +233,23 @@ def _between(keys: Words, matched: NDArray[np.bool_]) -> Iterator[tuple[Integers
     for part in _blocks(reach, _COMPARED_SIGNATURES):
         owner, offset = _ranges(reach[part])
         row = owner + part.start
-        yield row, order[first[row] + offset] + matched.size
+        yield owner, row, order[first[row] + offset] + matched.size, crowded[row]
 
 
 def _sketch(texts: pl.Series, banding: Banding) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    """Bucket of each text in each band, of shape (bands, texts), and eight bits of each minimum, of shape (texts, hashes).
+    """Bucket of each text in each band, of shape (bands, texts), and eight bits of each minimum that is kept, of shape (texts, hashes).
 
     Hashes are padded with zeros to a multiple of eight, for comparisons by words of 64 bits.
     """
     hashes = banding.bands * banding.rows
+    kept = min(hashes, _KEPT_HASHES)
     factors = (_mix(np.arange(1, hashes + 1, dtype=np.uint64)) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
     keys = np.empty((banding.bands, len(texts)), dtype=np.uint32)
-    signatures = np.zeros((len(texts), -(-hashes // 8) * 8), dtype=np.uint8)
+    signatures = np.zeros((len(texts), -(-kept // 8) * 8), dtype=np.uint8)
     for part in _blocks(texts.str.len_chars().to_numpy(), _HASHED_CHARACTERS):
         shingles, starts = _shingles(texts[part])
         minima = _minima((shingles >> np.uint64(32)).astype(np.uint32), starts, factors)
-        signatures[part, :hashes] = minima.T.astype(np.uint8)
+        signatures[part, :kept] = minima[:kept].T.astype(np.uint8)
         keys[:, part] = _fold(minima.reshape(banding.bands, banding.rows, -1))
     return keys, signatures
 
@@ -289,23 +310,30 @@ def _mix(values: Words) -> Words:
 def _similarities(texts: pl.Series, left: Integers, right: Integers) -> NDArray[np.float64]:
     """Jaccard similarity of each pair of positions."""
     lengths = texts.str.len_chars().to_numpy().astype(np.int64)
-    parts = _blocks(lengths[left] + lengths[right], _JUDGED_CHARACTERS)
+    costs = np.maximum(lengths[left] + lengths[right], _JUDGED_CHARACTERS >> 11)
+    parts = _blocks(costs, _JUDGED_CHARACTERS)
     return np.concatenate([np.empty(0), *(_similarities_of_block(texts, left[part], right[part]) for part in parts)])
 
 
 def _similarities_of_block(texts: pl.Series, left: Integers, right: Integers) -> NDArray[np.float64]:
+    """The same for at most 2^11 pairs: row or pair is kept in the upper 12 bits of a number, and 52 bits of the shingle's hash below."""
     rows, where = np.unique(np.concatenate([left, right]), return_inverse=True)
     shingles, starts = _shingles(texts.gather(rows))
-    owner = np.repeat(np.arange(rows.size), np.diff(starts, append=shingles.size))
-    _, ranks = np.unique(shingles, return_inverse=True)  # below 2^32, so that owner and shingle fit into one number
-    elements = np.unique((owner << 32) | ranks)
-    sizes = np.bincount(elements >> 32)
+    owner = np.repeat(np.arange(rows.size, dtype=np.uint64), np.diff(starts, append=shingles.size))
+    elements = _distinct((owner << _HASH_BITS) | (shingles >> np.uint64(12)))
+    sizes = np.bincount((elements >> _HASH_BITS).astype(np.int64))
     begin = (np.cumsum(sizes) - sizes)[where]
     side, offset = _ranges(sizes[where])
-    both = np.sort(((side % left.size) << 32) | (elements[begin[side] + offset] & 0xFFFFFFFF))
-    shared = np.bincount(both[1:][both[1:] == both[:-1]] >> 32, minlength=left.size)
-    union = sizes[where].reshape(2, -1).sum(axis=0) - shared
-    return np.asarray(shared / union)
+    pair = (side % left.size).astype(np.uint64)
+    either = _distinct((pair << _HASH_BITS) | (elements[begin[side] + offset] & np.uint64((1 << 52) - 1)))
+    union = np.bincount((either >> _HASH_BITS).astype(np.int64))
+    return np.asarray((sizes[where].reshape(2, -1).sum(axis=0) - union) / union)
+
+
+def _distinct(values: NDArray[_Number]) -> NDArray[_Number]:
+    """Sorted and without repetitions. Where most numbers occur once or twice, this is faster than hashing them."""
+    ordered = np.sort(values)
+    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if ordered.size else ordered
 
 
 def _ranges(lengths: Integers) -> tuple[Integers, Integers]:
