@@ -136,8 +136,9 @@ _SECRET_VALUE = re.compile(
     re.IGNORECASE,
 )
 """One word, up to the next parameter of a query or the next setting of a connection."""
-_NO_SECRET = re.compile(r"[A-Za-z]+-[0-9]+|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-"""A ticket's number, or a name in a program."""
+_NAME = re.compile(r"[A-Za-z]+-[0-9]+|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
+_INDIRECT = re.compile(r"://|\w[(\[]|&(?:#[0-9]+|[lr][sd]quo|quot|apos|amp|[lg]t|nbsp);?$")
+"""A ticket's number or a name in a program; an address, a call or the end of a quotation in HTML: what is written there is no secret."""
 _ENTROPY = 2.5
 """Bits a character (Shannon) from which a value that was given as a password counts; eight different characters have 3."""
 _STAND_INS = frozenset({"password", "passwd", "pass", "pwd", "pw", "secret", "token", "changeme", "yourpassword", "your_password", "xxx"})
@@ -162,8 +163,9 @@ _CANDIDATES: dict[Kind, str] = {
     "iban": f"[A-Za-z]{{2}}[0-9]{{2}}{GAP}?[A-Za-z0-9]{{4}}{GAP}?[A-Za-z0-9]{{4}}{GAP}?[A-Za-z0-9]{{3}}",
     "card": f"[0-9](?:{GAP}?[0-9]){{11}}",
     "national_id": (
-        r"[0-9]{3}[- ]?[0-9]{2}[- ]?[0-9]{4}|[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}|[0-9]{7}-?[A-Za-z]|[0-9](?: ?[0-9]{2}){3} ?[0-9AB]"
-        r"|[A-Za-z]{2} ?(?:[0-9]{2} ?){3}[A-Da-d]|[A-Za-z]{6}[0-9L-Vl-v]{2}[A-Za-z]"
+        r"[0-9]{3}-[0-9]{2}-[0-9]{4}|(?is:(?:ssn|social security|bsn|burgerservice|sofi).*[0-9]{3})|[0-9]{2} ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}"
+        r"|[0-9] ?[0-9]{2} ?[0-9]{2} ?[0-9][0-9AB] ?[0-9]{3}|[0-9]{7}-?[A-Z]|[A-Z]{2} ?(?:[0-9]{2} ?){3}[A-D]"
+        r"|[A-Za-z]{6}[0-9L-Vl-v]{2}[A-Za-z][0-9L-Vl-v]{2}[A-Za-z]"
     ),
     "ip": r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|:[0-9A-Fa-f]{0,4}:",
     "email": r"[^ @]@[^ @]+\.",
@@ -220,11 +222,12 @@ def _find_ips(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_host(quad: str, preceding: str, following: str) -> bool:
-    """Not this host, not a mask, and not the number of a version or a section."""
+    """Not this host, not a mask, and not the number of a version or a section: small ones count where an address is spoken of."""
     octets = [int(octet) for octet in quad.split(".")]
     if octets[0] in (0, 255) or quad == "127.0.0.1" or _VERSION_WORD.search(preceding):
         return False
-    return max(octets) > 9 or following in (":", "/") or preceding.endswith("//") or _ADDRESS_WORD.search(preceding) is not None
+    spoken = following in (":", "/") or preceding.endswith("//") or _ADDRESS_WORD.search(preceding) is not None
+    return octets[0] > 9 or max(octets) > 99 or spoken
 
 
 def _is_ipv6_host(text: str) -> bool:
@@ -246,11 +249,13 @@ def _find_secrets(text: str) -> Iterator[tuple[int, int]]:
 
 def _find_private_keys(text: str) -> Iterator[tuple[int, int]]:
     """Whole blocks, not their first line, and no first line without a key (RFC 7468)."""
-    for match in _KEY_BEGIN.finditer(text):
-        closing = _KEY_END.search(text, match.end())
-        lines = _KEY_LINES.search(text, match.end(), closing.start() if closing else len(text))
+    begins = list(_KEY_BEGIN.finditer(text))
+    starts = [*(begin.start() for begin in begins), len(text)]
+    for begin, limit in zip(begins, starts[1:], strict=True):
+        closing = _KEY_END.search(text, begin.end(), limit)
+        lines = _KEY_LINES.search(text, begin.end(), closing.start() if closing else limit)
         if lines and len(lines.group()) >= 40:
-            yield match.start(), closing.end() if closing else lines.end()
+            yield begin.start(), closing.end() if closing else lines.end()
 
 
 def _find_tokens(line: str) -> Iterator[tuple[int, int]]:
@@ -290,11 +295,7 @@ def _find_assigned(line: str) -> Iterator[tuple[int, int]]:
 
 def _is_strong(value: str) -> bool:
     """Letters and digits, or letters of both cases with a symbol, in a mixture that a word, a name or a ticket's number has not."""
-    if (
-        re.search(r"://|\w[(\[]", value)
-        or re.fullmatch(r"[A-Za-z]+-[0-9]+|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", value)
-        or _EMAIL.fullmatch(value)
-    ):
+    if _INDIRECT.search(value) or _NAME.fullmatch(value) or _EMAIL.fullmatch(value):
         return False
     kinds = [bool(re.search(pattern, value)) for pattern in ("[a-z]", "[A-Z]", "[0-9]", r"[^\w\s./-]")]
     mixed = (kinds[2] and (kinds[0] or kinds[1])) or (kinds[0] and kinds[1] and kinds[3])

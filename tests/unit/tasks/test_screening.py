@@ -263,6 +263,7 @@ NEGATIVES: dict[Kind, list[str]] = {
         "::1",
         "01.02.03.04",
         "see 1.2.3.4 below",
+        "Git 1.7.12.2",
         "upgrade from 11.22.33.44",
     ],
     "national_id": [
@@ -315,6 +316,7 @@ NEGATIVES: dict[Kind, list[str]] = {
         "eyJhbGciOi.not-a-token",
         "password reset at https://example.com/reset1",
         "password: bob99",
+        "&ldquo;secret:12345678&rdquo;",
     ],
 }
 
