@@ -17,7 +17,9 @@ LABELS: tuple[tuple[str, str], ...] = tuple((domain, label) for domain, labels i
 """Each label with its domain."""
 
 _GAPS = (" ", " ", " ", "\n", "\n\n")
-_FRAME = frozenset({"opening", "consequence", "closing"})
+_FRAME = frozenset({"opening", "consequence", "closing", "greeting", "ask", "signature"})
+_WHOLE_FRAME = 0.3
+"""How often all but the problem is borrowed: the shorter the problem, the more two such texts overlap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,13 @@ def compose(rng: Random, labels: Sequence[tuple[str, str]] = LABELS) -> Request:
 
 
 def reframe(frame: Request, rng: Random, labels: Sequence[tuple[str, str]] = LABELS) -> Request:
-    """Another request in the same words of greeting, consequence and signature: what is asked for differs."""
+    """Another request in the same words of greeting, consequence and signature, or in all of them: what is asked for differs."""
+    kept = frozenset(PARTS) if rng.random() < _WHOLE_FRAME else _FRAME
     own = compose(rng, labels)
     while own.problem == frame.problem:
         own = compose(rng, labels)
-    fresh = {name: part(name, rng) for name in PARTS if name not in _FRAME} | {"problem": fill(own.problem, rng)}
-    parts = tuple((name, text if name in _FRAME else fresh[name]) for name, text in frame.parts)
+    fresh = {name: part(name, rng) for name in PARTS if name not in kept} | {"problem": fill(own.problem, rng)}
+    parts = tuple((name, text if name in kept else fresh[name]) for name, text in frame.parts)
     return replace(own, parts=parts, gap=frame.gap)
 
 

@@ -306,6 +306,9 @@ PARTS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "attempt": (ATTEMPTS,),
     "consequence": (CONSEQUENCES,),
     "closing": (REQUESTS, CLOSINGS),
+    "greeting": (GREETINGS,),
+    "ask": (REQUESTS,),
+    "signature": (CLOSINGS,),
 }
 """One phrase of each list, one after the other, is a part."""
 
@@ -329,8 +332,11 @@ STRUCTURES: tuple[tuple[str, ...], ...] = (
     ("problem", "consequence", "closing"),
     ("opening", "problem", "attempt"),
     ("opening", "problem", "closing"),
+    ("problem", "detail", "ask"),
+    ("greeting", "problem", "attempt", "ask"),
+    ("problem", "consequence", "signature"),
 )
-"""Orders of the parts. An opening or a closing is in each, since look-alikes borrow these from another row."""
+"""Orders of the parts, the last three for short messages. Each has words around the problem that a look-alike can borrow."""
 
 EDITABLE_FILLERS = ("really", "just", "please", "also", "perhaps", "still", "again", "actually", "maybe", "certainly")
 """Words that a near duplicate may have more than its original."""

@@ -191,8 +191,11 @@ def _tax_id(rng: Random, shift: int = 0) -> str:
     return _grouped(whole, (2, 3, 3), " ") if rng.random() < 0.5 else whole
 
 
+_NATIONAL_IDS: tuple[tuple[str, Callable[[Random], str]], ...] = (("social security number", _ssn), ("DNI", _dni), ("tax id", _tax_id))
+
+
 def _national_id(rng: Random) -> Specimen:
-    name, make = pick(rng, (("social security number", _ssn), ("DNI", _dni), ("tax id", _tax_id)))
+    name, make = pick(rng, _NATIONAL_IDS)
     value = make(rng)
     return Specimen(
         pick(rng, (f"My {name} is {value}.", f"{name[0].upper()}{name[1:]}: {value}.", f"For your files, the {name} reads {value}.")), value
