@@ -32,6 +32,7 @@ def components(left: NDArray[np.int64], right: NDArray[np.int64], rows: int) -> 
         raise ValueError(f"row numbers from {edges.min()} to {edges.max()}, but there are {rows} rows")
     if not edges.size:
         return np.arange(rows, dtype=np.int64)
-    _, labels = connected_components(coo_array((np.ones(left.size, dtype=bool), (left, right)), shape=(rows, rows)), directed=False)
-    _, first = np.unique(labels, return_index=True)
-    return np.asarray(first[labels], dtype=np.int64)
+    count, labels = connected_components(coo_array((np.ones(left.size, dtype=bool), (left, right)), shape=(rows, rows)), directed=False)
+    first = np.full(count, rows, dtype=np.int64)
+    np.minimum.at(first, labels, np.arange(rows, dtype=np.int64))
+    return first[labels]

@@ -39,7 +39,7 @@ _RECALL, _MARGIN = 0.998, 0.05
 _FULL = 8  # rows of a bucket up to which all of its pairs are candidates
 _WINDOW = 4  # in a larger bucket a row is compared with this many on either side
 _SIGMAS = 3  # how far an estimate may be below the threshold, in standard deviations
-_HASHED_CHARACTERS, _COMPARED_SIGNATURES, _JUDGED_CHARACTERS = 1 << 16, 1 << 16, 1 << 20  # one block of work
+_HASHED_CHARACTERS, _COMPARED_SIGNATURES, _JUDGED_CHARACTERS = 1 << 16, 1 << 14, 1 << 19  # one block of work
 
 _Number = TypeVar("_Number", np.int64, np.uint64)
 Integers = NDArray[np.int64]
@@ -194,7 +194,7 @@ class _Search:
         if not self._judged.size:
             return codes
         place = np.minimum(np.searchsorted(self._judged, codes), self._judged.size - 1)
-        return codes[self._judged[place] != codes]
+        return np.asarray(codes[self._judged[place] != codes])
 
 
 def _with_first(texts: pl.Series) -> pl.DataFrame:

@@ -136,7 +136,8 @@ def test_as_many_pairs_as_comparing_all_with_all_would_find(jaccard: float) -> N
     found = pairs_of(texts, jaccard)
     assert len(expected) > 30
     assert found.items() <= expected.items()
-    assert len(found) >= 0.99 * len(expected)
+    assert len(found) >= 0.98 * len(expected)
+    assert found.keys() >= {pair for pair, value in expected.items() if value >= jaccard + 0.05}
 
 
 @pytest.mark.parametrize("edit", EDITS)
@@ -240,11 +241,19 @@ def test_bands_find_998_of_1000_pairs_that_are_a_little_above_the_threshold(perc
 
 
 def test_each_row_has_the_best_of_the_held_rows() -> None:
-    texts, held = mixed_texts(150)[:100], mixed_texts(150)[100:] + TEXTS
-    found = near_pairs_between(pl.Series(texts + texts[:5]), pl.Series(held))
-    best = {row: max(similarity(text, other) for other in held) for row, text in enumerate(texts + texts[:5])}
-    assert dict(zip(found["row"], found["jaccard"], strict=True)) == {row: value for row, value in best.items() if value >= JACCARD}
-    assert all(similarity((texts + texts[:5])[row], held[other]) == value for row, other, value in found.iter_rows())
+    mixed = mixed_texts(150)
+    texts, held = mixed[:100] + mixed[:5], mixed[100:] + TEXTS
+    found = {row: value for row, _, value in near_pairs_between(pl.Series(texts), pl.Series(held)).iter_rows()}
+    best = {row: max(similarity(text, other) for other in held) for row, text in enumerate(texts)}
+    assert found.items() <= best.items()
+    assert found.keys() >= {row for row, value in best.items() if value >= JACCARD + 0.05}
+
+
+def test_a_match_is_stated_with_its_similarity() -> None:
+    mixed = mixed_texts(150)
+    found = near_pairs_between(pl.Series(mixed[:100]), pl.Series(mixed[100:]))
+    assert found.height > 20
+    assert all(similarity(mixed[row], mixed[100 + other]) == value >= JACCARD for row, other, value in found.iter_rows())
 
 
 def test_an_equal_held_row_is_the_first_of_them() -> None:
