@@ -35,4 +35,4 @@ def components(left: NDArray[np.int64], right: NDArray[np.int64], rows: int) -> 
     count, labels = connected_components(coo_array((np.ones(left.size, dtype=bool), (left, right)), shape=(rows, rows)), directed=False)
     first = np.full(count, rows, dtype=np.int64)
     np.minimum.at(first, labels, np.arange(rows, dtype=np.int64))
-    return first[labels]
+    return np.asarray(first[labels])

@@ -10,6 +10,12 @@ MinHash signatures are cut into bands; rows that agree in a whole band share a b
 computed from the shingles. These are compared as hashes of 52 bits: that two different ones coincide happens in one of 10^11 pairs of
 150 characters, and in one of 10^8 pairs of 3,000.
 
+Measured at 0.65: of banking questions of 15 to 40 words with two of them replaced 98 in 100 were found, of those of 15 to 18 words 92; with
+one replaced, all. In 44 texts of 17 languages two words dropped, added, swapped or mistyped never led below 0.65. With three, four or five
+plain characters instead, a sixth, a quarter or three fifths of the edited Chinese and Japanese texts fell below it, and with words nearly
+all. Different messages of 14 words between the same greeting and signature reached 0.34. What no such measure can tell is whether the one
+word that differs is the decisive one.
+
 What is found depends on the texts alone: rows in another order only change the row numbers, and nothing is random.
 """
 
@@ -34,17 +40,17 @@ _HASH_BITS = np.uint64(52)
 _WORTH = 4  # of a shingle, in letters
 _SYLLABLES = ((0x2E80, 0xA4D0), (0xAC00, 0xD7A4), (0xF900, 0xFB00), (0x20000, 0x40000))  # Han, kana and Yi; Hangul; Han again, twice
 _HASHES = 512  # at most; a row of 150 characters takes about 0.02 microseconds for each
-_KEPT_HASHES = 384  # at most; one byte of memory for each row and hash
-_RECALL, _MARGIN = 0.998, 0.05
+_KEPT_HASHES = 384  # for estimates; at most, one byte of memory for each row and hash
+_RECALL, _MARGIN = 0.998, 0.05  # probability that a pair is a candidate if it is that far above the threshold
 _FULL = 8  # rows of a bucket up to which all of its pairs are candidates
-_WINDOW = 4  # in a larger bucket a row is compared with this many on either side
+_WINDOW = 4  # neighbours in a larger bucket
 _SIGMAS = 3  # how far an estimate may be below the threshold, in standard deviations
 _HASHED_CHARACTERS, _COMPARED_SIGNATURES, _JUDGED_CHARACTERS = 1 << 16, 1 << 14, 1 << 19  # one block of work
 
 _Number = TypeVar("_Number", np.int64, np.uint64)
 Integers = NDArray[np.int64]
 Words = NDArray[np.uint64]
-_Candidates = tuple[Integers, Integers, Integers, NDArray[np.bool_]]  # consecutive number of the proposer, the pair, from a crowded bucket?
+_Candidates = tuple[Integers, Integers, Integers, NDArray[np.bool_]]  # proposer (in ascending order), left, right, from a crowded bucket
 
 
 @dataclass(frozen=True)
@@ -82,9 +88,14 @@ def near_pairs(texts: pl.Series, *, jaccard: float = JACCARD) -> pl.DataFrame:
     Equal texts are paired with the first of them only, and of them only the first is compared with others: `clusters` joins what belongs
     together.
 
-    In a bucket of at most 16 rows all pairs are candidates. In a larger one, as boilerplate makes it, a row is compared with the four on
-    either side in the order of the next band, unless other pairs already connect the two: the number of pairs stays linear, and what may
-    be missing are pairs within large clusters, rarely a cluster's connection.
+    In a bucket of at most eight rows all pairs are candidates. In a larger one, as boilerplate makes it, a row's candidates are the four
+    that follow in the order of the next band, less those that other pairs already connect with it, and only the likeliest is judged. So
+    the work is linear, and what may be missing are pairs within large clusters, rarely a cluster's connection. Of 300 rows with two of
+    their words replaced, among 20,000 of which all shared 30 words and had 8 to 40 of their own, every one was paired with its origin;
+    where only four words or eight digits differed, nine of ten were, and 98 of 100 were in its cluster.
+
+    Where very many texts are a little less alike than the threshold, most of the time goes into judging them: about 20 microseconds each,
+    up to some thirty for each row, where a row without such relatives takes about 30 in all.
 
     Args:
         texts: strings, normalised by `tasks.data.deduplicate.normalise`; null counts as empty.
@@ -110,8 +121,9 @@ def near_pairs(texts: pl.Series, *, jaccard: float = JACCARD) -> pl.DataFrame:
 def near_pairs_between(texts: pl.Series, held: pl.Series, *, jaccard: float = JACCARD) -> pl.DataFrame:
     """The nearest held row of each row that has one.
 
-    In a bucket of at most 16 held rows all of them are candidates. In a larger one they are the four on either side in the order of the
-    next band, and only for a row that no band before has matched: such a row is found, but a held row that is nearer still may not be.
+    In a bucket of at most eight held rows all of them are candidates. In a larger one they are the four on either side in the order of
+    the next band, of which the likeliest is judged, and only for a row that no band before has matched: a held row that is nearer than the
+    one stated may be missed.
 
     Args:
         texts: strings, normalised by `tasks.data.deduplicate.normalise`; null counts as empty.
