@@ -62,6 +62,9 @@ deploy: $(READY) ## register the Prefect deployments: finetune (weekly, paused),
 config-show: $(READY) ## print the configuration that a run would use
 	@$(TUNEGATE) config show $(OPTIONS)
 
+# As the pipeline's own processes: tests share the cores with the servers that they start.
+test test-fast: export GOMP_SPINCOUNT ?= 3000
+
 test: $(READY) ## all tests, the fast ones first
 	@$(BIN)/python -m pytest tests/unit tests/architecture tests/contracts tests/tiny tests/flows \
 		tests/e2e/test_ways_in.py tests/e2e/test_readme.py tests/e2e/test_services.py

@@ -16,10 +16,10 @@ class ColumnMapping(Section):
 
 
 class SourceConfig(Section):
-    """One JSONL, CSV or Parquet file, and optionally a second one that is the test set."""
+    """JSONL, JSON, CSV, TSV (as .gz or .zst, too) or Parquet: a file, a folder or a glob; optionally others that are the test set."""
 
     path: Path = Field(description="training rows; relative paths start at the file that names them")
-    test_path: Path | None = Field(None, description="a test file of its own; without it the test rows are split off")
+    test_path: Path | None = Field(None, description="test files of their own; without them the test rows are split off")
     columns: ColumnMapping = ColumnMapping()
     instruction: str | None = Field(None, min_length=1, description="a constant instruction for every row")
     labels: tuple[str, ...] = Field((), description="keep only rows with these outputs; empty keeps all")

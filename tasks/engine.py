@@ -152,7 +152,7 @@ class TransformersEngine:
 
         shared = common_prefix_length(prompts) if len(prompts) > 1 else 0
         device, rows = self._model.device, len(prompts)
-        # A tensor and not the number 1: the slice that a number makes is strided, and the product with it copies the whole head for each row.
+        # A tensor and not the number 1: that would make a strided slice, and the product with it copies the whole head for each row.
         last = torch.tensor([-1], device=device)
         cache = None
         if shared:

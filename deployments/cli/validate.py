@@ -53,6 +53,6 @@ def _show(prepared: PreparedData, console: Console) -> None:
 
 
 def _labels(labels: tuple[str, ...] | None) -> str:
-    from tasks.data.sources import listed
+    from tasks.data.readers import listed
 
     return "none: the answers are free text" if labels is None else f"{len(labels)}: {listed(labels)}"

@@ -13,6 +13,7 @@ from tasks.data.quarantine import faults_of
 _CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}]"
 """C0 without tab and line ends, DEL, and C1."""
 _REASONS = {
+    "UNREADABLE_LINE": "the line cannot be read",
     "NOT_TEXT": "a field is not text",
     "CONTROL_CHARACTERS": "{column} holds a control character",
     "EMPTY_OUTPUT": "output is empty",
@@ -42,13 +43,18 @@ def find_faults(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _schema(*, input_required: bool) -> pa.DataFrameSchema:
-    silent = pl.col("input").is_null() if input_required else pl.col("input").is_null() & pl.col("instruction").is_null()
+    silent = pl.col("unreadable").is_null() & pl.col("input").is_null()
+    silent = silent if input_required else silent & pl.col("instruction").is_null()
     # pandera hands null to a check as "passed" unless told otherwise.
     checks = {
         "instruction": [_check("CONTROL_CHARACTERS", _clean)],
         "input": [_check("CONTROL_CHARACTERS", _clean)],
-        "output": [_check("CONTROL_CHARACTERS", _clean), _check("EMPTY_OUTPUT", lambda column: pl.col(column).is_not_null())],
+        "output": [
+            _check("CONTROL_CHARACTERS", _clean),
+            _check("EMPTY_OUTPUT", lambda column: pl.col(column).is_not_null() | pl.col("unreadable").is_not_null()),
+        ],
         "not_text": [_check("NOT_TEXT", lambda column: pl.col(column).is_null())],
+        "unreadable": [_check("UNREADABLE_LINE", lambda column: pl.col(column).is_null())],
     }
     texts = {name: pa.Column(pl.String, nullable=True, checks=own) for name, own in checks.items()}
     return pa.DataFrameSchema(
@@ -72,11 +78,11 @@ def _clean(column: str) -> pl.Expr:
 
 def _faults(table: pl.DataFrame, cases: pl.DataFrame) -> pl.DataFrame:
     """pandera's failure cases hold raw values; only their place and check are read."""
-    ids, not_text = table["row_id"], table["not_text"]
+    ids, own_words = table["row_id"], {"NOT_TEXT": table["not_text"], "UNREADABLE_LINE": table["unreadable"]}
     faults: set[tuple[str, str, str]] = set()
     for column, check, index in cases.select("column", "check", "index").iter_rows():
         if index is None or check not in _REASONS:
             raise DataError(f"the table is not canonical: {check} of {column or 'the table'} fails", expected="what `read_table` returns")
-        reason = _REASONS[check].format(column=column) if check != "NOT_TEXT" else not_text[index]
+        reason = own_words[check][index] if check in own_words else _REASONS[check].format(column=column)
         faults.add((ids[index], check, reason))
     return faults_of(sorted(faults))

@@ -44,7 +44,8 @@ def _load(model: Any, name: str, folder: Path) -> Any:
     from peft import PeftModel
 
     if isinstance(model, PeftModel):
-        model.load_adapter(str(folder), adapter_name=name, is_trainable=False, low_cpu_mem_usage=True)
+        # Not with `low_cpu_mem_usage`: it rounds the weights to the base's precision, and the answers are no longer those that were judged.
+        model.load_adapter(str(folder), adapter_name=name, is_trainable=False)
         return model
     return PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=False)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pipeline_config.errors import ModelError
 from pipeline_config.training import TrainingConfig
@@ -65,6 +66,19 @@ def test_answers_equal_those_of_generate(engine: TransformersEngine) -> None:
         ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_tensors="pt", return_dict=False)
         theirs = model.generate(ids, max_new_tokens=8, do_sample=False)[0, ids.shape[1] :]
         assert ours == tokenizer.decode(theirs, skip_special_tokens=True)
+
+
+def test_every_adapter_has_the_weights_of_its_file_whichever_was_loaded_first(tmp_path: Path) -> None:
+    config = tiny_base(tmp_path / "base").model_copy(update={"dtype": "bfloat16"})
+    engine = TransformersEngine(load_base(config, tmp_path))
+    for name, seed in (("first", 1), ("second", 2)):
+        engine.load_adapter(name, adapter(engine, tmp_path / name, seed))
+    loaded = dict(engine.model.named_parameters())
+    for name in ("first", "second"):
+        stored = load_file(tmp_path / name / "artifact" / "adapter_model.safetensors")
+        assert len(stored) >= 28
+        for key, weights in stored.items():
+            assert torch.equal(loaded[key.replace(".weight", f".{name}.weight")], weights), f"{name}: {key} is not what was saved"
 
 
 def test_restricted_answers_are_always_one_of_the_allowed(engine: TransformersEngine) -> None:

@@ -1,5 +1,6 @@
-"""Reading JSONL, CSV and Parquet into the canonical table."""
+"""From the records of source files to the canonical table."""
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from pipeline_config.data import ColumnMapping, SourceConfig
 from pipeline_config.errors import DataError
+from tasks.data.schema import find_faults
 from tasks.data.sources import read_table, source_digests
 from tests.unit.tasks.data.data_builders import labelled_csv, ticket, write_csv, write_jsonl
 
@@ -60,6 +62,27 @@ def test_a_row_over_several_lines_is_placed_at_its_first_line_and_blank_lines_ar
     path.write_text('text,category\n"two\nlines",a\n\n"say ""hi""",b\n', encoding="utf-8")
     table = read_table(labelled_csv(path), None)
     assert table.select("line", "input").rows() == [(2, "two\nlines"), (5, 'say "hi"')]
+
+
+def test_reads_all_files_of_a_folder_packed_ones_too(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "b.jsonl", [ticket(2)])
+    with gzip.open(tmp_path / "a.csv.gz", "wt") as stream:
+        stream.write("instruction,input,output\nName the queue.,first,network\n")
+    table = read_table(SourceConfig(path=tmp_path), None)
+    assert table.select("file", "input").rows() == [("a.csv.gz", "first"), ("b.jsonl", "ticket 2 for network")]
+    assert [name for name, _ in source_digests(SourceConfig(path=tmp_path))] == ["a.csv.gz", "b.jsonl"]
+
+
+def test_a_line_that_cannot_be_read_is_a_row_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"input": "a", "output": "b"}\n{"input": \n["a"]\n{"input": "caf\xe9"}\n{"input": "c", "output": "d"}\n')
+    table = read_table(SourceConfig(path=path), None)
+    assert table["line"].to_list() == [1, 2, 3, 4, 5]
+    assert table["unreadable"].is_not_null().to_list() == [False, True, True, True, False]
+    assert table["row_id"].n_unique() == 5
+    faults = find_faults(table)
+    assert faults["code"].to_list() == ["UNREADABLE_LINE"] * 3
+    assert not faults["reason"].str.contains("caf").any()
 
 
 def test_reads_the_test_file_behind_the_training_file(tmp_path: Path) -> None:
@@ -116,24 +139,10 @@ def test_a_missing_file_is_refused_with_the_nearest_name(tmp_path: Path) -> None
     assert "did you mean `tickets.jsonl`?" in message
 
 
-def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    assert f"there is no folder {tmp_path / 'nowhere'}" in refusal(SourceConfig(path=tmp_path / "nowhere" / "a.csv"))
-
-
 def test_a_missing_test_file_is_refused_before_digests_are_taken(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", [ticket(1)])
     with pytest.raises(DataError, match="does not exist"):
         source_digests(SourceConfig(path=path, test_path=tmp_path / "b.jsonl"))
-
-
-def test_a_folder_is_refused(tmp_path: Path) -> None:
-    assert "the path is a folder" in refusal(SourceConfig(path=tmp_path))
-
-
-@pytest.mark.parametrize("name", ["a.xlsx", "a"])
-def test_an_unsupported_suffix_is_refused(tmp_path: Path, name: str) -> None:
-    (tmp_path / name).write_bytes(b"x")
-    assert ".jsonl, .csv, .parquet" in refusal(SourceConfig(path=tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
@@ -144,11 +153,6 @@ def test_an_empty_file_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_header_without_rows_is_refused(tmp_path: Path) -> None:
     assert "the file has no rows" in refusal(labelled_csv(write_csv(tmp_path / "a.csv", ["text", "category"], [])))
-
-
-def test_a_parquet_file_without_rows_is_refused(tmp_path: Path) -> None:
-    pl.DataFrame(schema={"text": pl.String, "category": pl.String}).write_parquet(tmp_path / "a.parquet")
-    assert "the file has no rows" in refusal(labelled_csv(tmp_path / "a.parquet"))
 
 
 def test_an_unknown_column_is_refused_with_the_columns_found(tmp_path: Path) -> None:
@@ -176,35 +180,6 @@ def test_a_file_with_nothing_to_ask_is_refused(tmp_path: Path) -> None:
 def test_one_of_the_asking_columns_may_be_absent_under_its_default_name(tmp_path: Path, absent: str) -> None:
     row = {name: value for name, value in ticket(1).items() if name != absent}
     assert read_table(SourceConfig(path=write_jsonl(tmp_path / "a.jsonl", [row])), None)[absent].to_list() == [None]
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "line", "what"),
-    [
-        ("a.jsonl", b'{"input": "a", "output": "b"}\n{"input": \n', 2, "Expecting value"),
-        ("a.jsonl", b'{"input": "a", "output": "b"}\n\n["a"]\n', 3, "got a list"),
-        ("a.jsonl", b'{"output": ' + b"[" * 100_000 + b"\n", 1, "recursion"),
-        ("a.jsonl", b'{"input": "a", "output": "b"}\n{"input": "caf\xe9"}\n', 2, "byte 15 is not UTF-8"),
-        ("a.csv", b"input,output\na,b\ncaf\xe9,b\n", 3, "byte 4 is not UTF-8"),
-        ("a.csv", "input,output\na,b\n".encode("utf-16"), 1, "byte 1 is not UTF-8"),
-        ("a.csv", b"input,output\na,b\na,b,c\n", 3, "got 3 values"),
-        ("a.csv", b"input,output\na\n", 2, "got 1 values"),
-        ("a.csv", b'input,output\na,b\n"never closed,b\nc,d\n', 3, "unexpected end of data"),
-        ("a.csv", b"input,input\na,b\n", 1, "the header repeats `input`"),
-    ],
-)
-def test_an_unreadable_line_is_refused_by_its_number(tmp_path: Path, name: str, content: bytes, line: int, what: str) -> None:
-    (tmp_path / name).write_bytes(content)
-    message = refusal(SourceConfig(path=tmp_path / name))
-    assert f"{name}, line {line}" in message
-    assert what in message
-
-
-@pytest.mark.parametrize("keep", [0, 40])
-def test_a_broken_parquet_file_is_refused(tmp_path: Path, keep: int) -> None:
-    path = write_parquet(tmp_path / "a.parquet", [ticket(1)])
-    path.write_bytes(path.read_bytes()[:keep] + b"not parquet")
-    assert "the file cannot be read" in refusal(SourceConfig(path=path))
 
 
 def test_digests_follow_the_bytes_not_the_folder(tmp_path: Path) -> None:
