@@ -1,6 +1,7 @@
 """Where the rows come from, which columns hold what, and how they are split."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -36,11 +37,27 @@ class SplitConfig(Section):
     )
 
 
+Policy = Literal["ignore", "report", "quarantine", "fail"]
+
+
+class SensitiveConfig(Section):
+    """What to do with a row that holds personal data or a secret: nothing, count it, take it out, or refuse the data."""
+
+    secret: Policy = Field("quarantine", description="keys, tokens and passwords")
+    card: Policy = Field("quarantine", description="payment cards, by Luhn's check and issuer")
+    iban: Policy = Field("quarantine", description="bank accounts, by their check digits")
+    national_id: Policy = Field("quarantine", description="tax, social security and identity numbers")
+    email: Policy = Field("report")
+    phone: Policy = Field("report")
+    ip: Policy = Field("report")
+
+
 class DataConfig(Section):
     """Preparation: source, checks, split and sizes."""
 
     source: SourceConfig
     split: SplitConfig = SplitConfig()
+    sensitive: SensitiveConfig = SensitiveConfig()
     max_bad_fraction: float = Field(0.1, ge=0, lt=1, description="stop when a larger share of rows is quarantined")
     max_train_rows: int | None = Field(
         None, ge=1, description="keep at most this many training rows, balanced over labels, and validation rows in proportion"

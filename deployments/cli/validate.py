@@ -37,10 +37,13 @@ def validate(config: PipelineConfig) -> int:
 
 def _show(prepared: PreparedData, console: Console) -> None:
     from tasks.data.quarantine import count_by_code, quarantine_path
+    from tasks.data.sensitive import reported_kinds
 
     table = Table("rows", "count", title="data preparation")
     for name, count in prepared.counts.model_dump().items():
         table.add_row(name.replace("_", " "), str(count))
+    for kind, count in reported_kinds(prepared.folder).items():
+        table.add_row(f"  kept, with {kind}", str(count))
     for code, count in count_by_code(prepared.folder).items():
         table.add_row(f"  quarantined: {code}", str(count))
     console.print(table)

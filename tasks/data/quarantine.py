@@ -6,7 +6,10 @@ import polars as pl
 
 from pipeline_config.errors import DataError
 
-CODES = ("UNREADABLE_LINE", "NOT_TEXT", "CONTROL_CHARACTERS", "EMPTY_OUTPUT", "EMPTY_INPUT", "TOO_LONG", "LEAK_EXACT", "LEAK_GROUP")
+CODES = (
+    "UNREADABLE_LINE", "NOT_TEXT", "CONTROL_CHARACTERS", "EMPTY_OUTPUT", "EMPTY_INPUT",
+    "SECRET", "CARD", "IBAN", "NATIONAL_ID", "IP", "EMAIL", "PHONE", "TOO_LONG", "LEAK_EXACT", "LEAK_GROUP",
+)  # fmt: skip
 """In the order of precedence: a row with several faults has the code of the first, and the reasons of all."""
 
 FAULTS = pl.Schema({"row_id": pl.String(), "code": pl.String(), "reason": pl.String()})

@@ -44,6 +44,11 @@ def prepare(config: PipelineConfig, context: RunContext) -> StageResult[Prepared
 
 
 def _show(result: StageResult[PreparedData]) -> None:
+    from tasks.data.sensitive import reported_kinds
+
     counts = [{"rows": name, "count": count} for name, count in result.value.counts.model_dump().items()]
+    kept = [{"rows": f"with {kind}, kept", "count": count} for kind, count in reported_kinds(result.value.folder).items()]
     codes = [{"rows": f"quarantined: {code}", "count": count} for code, count in count_by_code(result.value.folder).items()]
-    create_table_artifact(table=counts + codes, key="data-preparation", description=f"Rows in and out. Files: `{result.value.folder}`")
+    create_table_artifact(
+        table=counts + kept + codes, key="data-preparation", description=f"Rows in and out. Files: `{result.value.folder}`"
+    )

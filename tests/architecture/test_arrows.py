@@ -19,6 +19,7 @@ HOMES = {
     "sklearn": {"tasks/evaluate/"},
     "gguf": {"tasks/models.py"},
     "sqlite3": {"tasks/ledger.py"},
+    "detect_secrets": {"tasks/screening.py"},
 }
 """Each heavy library, and the files or folders that may import it."""
 
