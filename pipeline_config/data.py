@@ -32,6 +32,10 @@ class SplitConfig(Section):
     test_fraction: float = Field(0.4, gt=0, lt=1, description="share of groups held out; unused with `source.test_path`")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the remaining groups used for early stopping")
     group_column: str | None = Field(None, description="rows with equal values here stay on one side; default: equal text")
+    near_jaccard: float | None = Field(
+        0.65, gt=0, le=1,
+        description="training rows whose text is this similar to a held-out row's are taken out; null: only those that say the same",
+    )  # fmt: skip
     key: str = Field(
         "tunegate", min_length=1, description="key of the hash; not the training seed, so that runs with other seeds share a test set"
     )

@@ -17,13 +17,14 @@ def add_keys(table: pl.DataFrame) -> pl.DataFrame:
 
     `prompt` is the normalised instruction and input. `text` is the normalised input alone, or the instruction where there is no input:
     rows stay together when only the instruction's wording differs, so rewording it does not move the test set. `group` is that of
-    `group_value`, or else of `text`.
+    `group_value`, or else of `text`. `normal` is what `text` is the digest of.
     """
     instructions, inputs = ([normalise(value) for value in table[name]] for name in ("instruction", "input"))
-    texts = [_digest(text or instruction) for instruction, text in zip(instructions, inputs, strict=True)]
+    normal = [text or instruction for instruction, text in zip(instructions, inputs, strict=True)]
+    texts = [_digest(text) for text in normal]
     groups = [text if value is None else _digest(f"group {value}") for text, value in zip(texts, table["group_value"], strict=True)]
     prompts = [_digest(f"{instruction}\n{text}") for instruction, text in zip(instructions, inputs, strict=True)]
-    keys = {"prompt": prompts, "text": texts, "group": groups}
+    keys = {"prompt": prompts, "text": texts, "group": groups, "normal": normal}
     return table.with_columns(pl.Series(name, values, dtype=pl.String) for name, values in keys.items())
 
 

@@ -15,7 +15,7 @@ from tasks.data.quarantine import Quarantine
 from tasks.data.schema import find_faults
 from tasks.data.sensitive import find_sensitive_rows
 from tasks.data.sources import read_table
-from tasks.data.split import SPLIT, choose_rows, find_leaks, hold_out_test, hold_out_validation
+from tasks.data.split import SPLIT, choose_rows, find_leaks, find_near_leaks, hold_out_test, hold_out_validation
 from tasks.files import sha256_json
 from tasks.rows import Row, answer_of, messages_digest, to_messages, write_rows
 
@@ -91,12 +91,18 @@ def _split(table: pl.DataFrame, data: DataConfig, quarantine: Quarantine) -> pl.
     """Adds `side`. First the test rows, then validation among the rest; what leaks from a side goes to quarantine at once."""
     is_test = table["from_test"] if data.source.test_path else hold_out_test(table, data.split)
     test, rest = table.filter(is_test), table.filter(~is_test)
-    rest = quarantine.take(rest, find_leaks(rest, test, "test"))
+    rest = _without_leaks(rest, test, "test", data, quarantine)
     is_validation = hold_out_validation(rest, data.split)
     validation, train = rest.filter(is_validation), rest.filter(~is_validation)
-    train = quarantine.take(train, find_leaks(train, validation, "validation"))
+    train = _without_leaks(train, validation, "validation", data, quarantine)
     sides = zip(SIDES, (train, validation, test), strict=True)
     return pl.concat([part.with_columns(side=pl.lit(side)) for side, part in sides])
+
+
+def _without_leaks(table: pl.DataFrame, held: pl.DataFrame, side: str, data: DataConfig, quarantine: Quarantine) -> pl.DataFrame:
+    left = quarantine.take(table, find_leaks(table, held, side))
+    jaccard = data.split.near_jaccard
+    return left if jaccard is None else quarantine.take(left, find_near_leaks(left, held, side, jaccard))
 
 
 def _limit(table: pl.DataFrame, data: DataConfig) -> pl.DataFrame:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from pipeline_config.data import SplitConfig
+from tasks.data.near import near_pairs_between
 from tasks.data.quarantine import faults_of
 
 SPLIT = pl.Schema({"row_id": pl.String(), "group": pl.String(), "side": pl.String(), "kept": pl.Boolean()})
@@ -71,6 +72,28 @@ def find_leaks(table: pl.DataFrame, held: pl.DataFrame, side: str) -> pl.DataFra
     exact = [(row_id, "LEAK_EXACT", f"says the same as {file}, line {line}, a {side} row") for row_id, file, line in same.iter_rows()]
     kin = table.join(held.select("group").unique(), on="group", how="semi").join(same, on="row_id", how="anti")
     return faults_of(exact + [(row_id, "LEAK_GROUP", f"its group has a {side} row") for row_id in kin["row_id"]])
+
+
+def find_near_leaks(table: pl.DataFrame, held: pl.DataFrame, side: str, jaccard: float) -> pl.DataFrame:
+    """Finds rows that say nearly the same as a held-out row (`tasks.data.near`).
+
+    Args:
+        table: rows that could be trained on, with the keys of `tasks.data.deduplicate`.
+        held: rows held out.
+        side: what they are held out for, for the reason.
+        jaccard: similarity of the texts from which on a row is too near.
+
+    Returns:
+        Row id, code and reason (`tasks.data.quarantine.FAULTS`).
+    """
+    ids, places = table["row_id"], held.select("file", "line").rows()
+    matches = near_pairs_between(table["normal"], held["normal"], jaccard=jaccard)
+    return faults_of(
+        [
+            (ids[row], "LEAK_NEAR", "nearly says the same as {}, line {}, a {} row (Jaccard {:.2f})".format(*places[other], side, found))
+            for row, other, found in matches.iter_rows()
+        ]
+    )
 
 
 def choose_rows(table: pl.DataFrame, limit: int | None, key: str) -> pl.Series:

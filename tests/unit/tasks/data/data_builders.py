@@ -34,7 +34,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
 
 
 def data_config(path: Path, *, split: Mapping[str, Any] | None = None, source: Mapping[str, Any] | None = None, **rest: Any) -> DataConfig:
-    return DataConfig(source=SourceConfig(path=path, **source or {}), split=SplitConfig(**split or {}), **rest)
+    """A configuration for :func:`tickets`, which differ in a number only: near rows are left where they are unless a test asks."""
+    return DataConfig(source=SourceConfig(path=path, **source or {}), split=SplitConfig(**{"near_jaccard": None, **(split or {})}), **rest)
 
 
 def labelled_csv(path: Path, **source: Any) -> SourceConfig:

@@ -159,7 +159,10 @@ def test_a_reworded_instruction_column_leaves_every_text_on_its_side(tmp_path: P
 def test_a_reworded_instruction_leaves_every_row_on_its_side(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "a.csv", ["text", "category"], [[f"text {n}", "ab"[n % 2]] for n in range(60)])
     sources = [labelled_csv(path, instruction=text) for text in ("Name it.", "Classify it.")]
-    one, other = (prepare(DataConfig(source=source), tmp_path / str(index)) for index, source in enumerate(sources))
+    one, other = (
+        prepare(DataConfig(source=source, split=SplitConfig(near_jaccard=None)), tmp_path / str(index))
+        for index, source in enumerate(sources)
+    )
     assert {side: [row["row_id"] for row in rows] for side, rows in sides(one).items()} == {
         side: [row["row_id"] for row in rows] for side, rows in sides(other).items()
     }
@@ -267,6 +270,26 @@ def test_every_row_has_exactly_one_fate_whatever_the_table(
     assert all(not texts[one] & texts[other] for one, other in itertools.combinations(SIDES, 2))
 
 
+LONG = "the mail client asks for my password every few minutes since the update on {}, and saving it does not help at all"
+
+
+@pytest.mark.parametrize(("jaccard", "taken"), [(0.65, 2), (None, 0)])
+def test_training_rows_that_nearly_repeat_a_test_row_are_taken_out_and_are_no_bad_rows(
+    tmp_path: Path, jaccard: float | None, taken: int
+) -> None:
+    train = [*tickets(each=12), ticket(90, input=LONG.format("Monday")), ticket(91, "email", input=LONG.format("Tuesday"))]
+    test = [ticket(200, input=LONG.format("Friday")), ticket(201, "email", input="may I have a second screen at my desk in Leeds")]
+    paths = [write_jsonl(tmp_path / name, rows) for name, rows in (("train.jsonl", train), ("test.jsonl", test))]
+    data = data_config(
+        paths[0], source={"test_path": paths[1]}, split={"near_jaccard": jaccard, "validation_fraction": 0.01}, max_bad_fraction=0.0
+    )
+    prepared = prepare(data, tmp_path / "out")
+    near = pl.read_parquet(prepared.folder / "quarantine.parquet").filter(pl.col("reason").str.contains("test.jsonl, line 1"))
+    assert near.height == taken
+    assert set(near["code"]) <= {"LEAK_NEAR"}
+    require_balance(prepared.counts)
+
+
 def banking77() -> Path:
     folder = Path(os.environ.get("BANKING77_DIR", "unset"))
     if not (folder / "train.csv").is_file():
@@ -283,9 +306,12 @@ def test_banking77_is_prepared_within_seconds_and_its_own_leaks_are_quarantined(
     prepared = prepare_data(
         DataConfig(source=source, split=SplitConfig(), **limits), max_length=512, count_tokens=count_words, folder=tmp_path
     )
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 20
     assert prepared.counts.read == 10_003 + 3_080
-    assert count_by_code(prepared.folder) == {"LEAK_EXACT": 7}
+    leaks = count_by_code(prepared.folder)
+    assert leaks.keys() == {"LEAK_EXACT", "LEAK_NEAR"}
+    assert leaks["LEAK_EXACT"] == 7
+    assert 700 < leaks["LEAK_NEAR"] < 2_000, "training rows that nearly repeat one of the 3,080 test rows, or a validation row"
     assert prepared.labels is not None
     assert len(prepared.labels) == 77
     require_balance(prepared.counts)
