@@ -51,43 +51,58 @@ def common_prefix_length(prompts: Sequence[Sequence[int]]) -> int:
 
 def pack(rows: Sequence[EncodedRow], pad_id: int) -> Batch:
     """Lays rows out as one sequence of shape (1, tokens) with a boolean mask of shape (1, 1, tokens, tokens)."""
+    shared = shared_prefix_length(rows)
+    return {**_one_sequence(rows, shared), "attention_mask": _row_mask(_own_lengths(rows, shared), shared)}
+
+
+def pack_in_blocks(rows: Sequence[EncodedRow], pad_id: int) -> Batch:
+    """As :func:`pack`, with `tasks.attention.Blocks` in place of the mask where that is less work."""
     import torch
 
     shared = shared_prefix_length(rows)
+    lengths = _own_lengths(rows, shared)
+    if len(rows) * max(lengths) * (shared + max(lengths)) >= (shared + sum(lengths)) ** 2:
+        return pack(rows, pad_id)
+    # An attention that looks at a mask all the same finds that nothing is visible, and its loss is not a number.
+    nothing = torch.zeros(1, 1, 1, 1, dtype=torch.bool)
+    return {**_one_sequence(rows, shared), "attention_mask": nothing, "blocks": make_blocks(lengths, shared)}
+
+
+def _own_lengths(rows: Sequence[EncodedRow], shared: int) -> list[int]:
+    """Tokens of each row behind the shared prefix."""
+    return [len(row["prompt_ids"]) - shared + len(row["completion_ids"]) for row in rows]
+
+
+def _row_mask(lengths: Sequence[int], shared: int) -> "torch.Tensor":
+    import torch
+
+    owners = torch.cat([torch.full((shared,), -1), torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))])
+    visible = (owners[:, None] == owners[None, :]) | (owners[None, :] == -1)
+    return visible.tril()[None, None]
+
+
+def _one_sequence(rows: Sequence[EncodedRow], shared: int) -> Batch:
+    """All of a packed batch but its mask."""
+    import torch
+
     ids: list[int] = list(rows[0]["prompt_ids"][:shared])
-    positions, owner = list(range(shared)), [-1] * shared
+    positions = list(range(shared))
     keep: list[int] = []
-    for index, row in enumerate(rows):
+    for row in rows:
         own = [*row["prompt_ids"][shared:], *row["completion_ids"]]
         end = len(ids) + len(own) - 1
         keep += range(end - len(row["completion_ids"]), end)
         ids += own
         positions += range(shared, shared + len(own))
-        owner += [index] * len(own)
-    owners = torch.tensor(owner)
-    visible = (owners[:, None] == owners[None, :]) | (owners[None, :] == -1)
     tokens = torch.tensor(ids)
     targets = tokens[torch.tensor(keep) + 1]
     return {
         "input_ids": tokens[None],
         "position_ids": torch.tensor(positions)[None],
-        "attention_mask": visible.tril()[None, None],
         "keep": torch.tensor(keep),
         "labels": targets[None],
         "shift_labels": targets[None],
     }
-
-
-def pack_in_blocks(rows: Sequence[EncodedRow], pad_id: int) -> Batch:
-    """As :func:`pack`, with `tasks.attention.Blocks` in place of the mask where that is less work."""
-    batch = pack(rows, pad_id)
-    shared, tokens = shared_prefix_length(rows), batch["input_ids"].shape[1]
-    lengths = [len(row["prompt_ids"]) - shared + len(row["completion_ids"]) for row in rows]
-    if len(rows) * max(lengths) * (shared + max(lengths)) >= tokens**2:
-        return batch
-    # An attention that looks at a mask all the same finds that nothing is visible, and its loss is not a number.
-    nothing = batch["attention_mask"][..., :1, :1].new_zeros(1, 1, 1, 1)
-    return {**batch, "attention_mask": nothing, "blocks": make_blocks(lengths, shared)}
 
 
 def pad(rows: Sequence[EncodedRow], pad_id: int) -> Batch:
