@@ -56,6 +56,6 @@ def _show(prepared: PreparedData, console: Console) -> None:
 
 
 def _labels(labels: tuple[str, ...] | None) -> str:
-    from tasks.data.readers import listed
+    from tasks.data.locations import listed
 
     return "none: the answers are free text" if labels is None else f"{len(labels)}: {listed(labels)}"

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from pipeline_config.data import ColumnMapping
 from pipeline_config.errors import DataError
-from tasks.data.readers import did_you_mean, listed
+from tasks.data.locations import did_you_mean, listed
 from tasks.rows import Message, to_messages
 
 Format = Literal["instruction", "chat", "prompt_completion", "sharegpt", "columns"]

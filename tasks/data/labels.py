@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from pipeline_config.errors import DataError
-from tasks.data.readers import did_you_mean, listed
+from tasks.data.locations import did_you_mean, listed
 
 _MOST_LABELS = 200
 _ROWS_PER_LABEL = 3

@@ -5,22 +5,18 @@ streamed: memory holds one line, one CSV row or one batch of a Parquet file. Onl
 """
 
 import csv
-import difflib
 import hashlib
 import io
 import json
-import os
-import posixpath
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from pipeline_config.errors import DataError
+from tasks.data.locations import PACKINGS, SourceFile, file_digest, find_files, first_line, listed, readable
 
 Stream = io.BufferedReader
 
@@ -30,9 +26,6 @@ _BATCH = 256
 """Rows of a Parquet file decoded at a time."""
 _LONGEST = 1 << 26
 """Bytes of a line and characters of a CSV cell: what an unclosed quote or a missing line end may cost in memory."""
-_SHOWN = 20
-"""Names listed in a message; more would hide the message."""
-_PACKINGS = {".gz": b"\x1f\x8b", ".zst": b"\x28\xb5\x2f\xfd"}
 _BINARY = {
     b"PAR1": "Parquet",
     b"\x1f\x8b": "gzip data",
@@ -53,7 +46,6 @@ _TEXTUAL = {
 """How files begin that often bear the wrong name, in lower case."""
 _TURNS = ("messages", "conversations", "prompt", "completion")
 """Arrays of objects that are one chat, never the rows of a file."""
-_GLOB = re.compile(r"[*?[]")
 _HUB = re.compile(r"hf:(?P<name>[^@:]+)(@(?P<revision>[^:]+))?(:(?P<split>.+))?")
 
 
@@ -69,16 +61,6 @@ class SourceRecord(NamedTuple):
     fault: str | None = None
 
 
-class _File(NamedTuple):
-    """`where` stands in messages, so it holds no password; `packing` is `.gz`, `.zst` or nothing."""
-
-    name: str
-    where: str
-    suffix: str
-    packing: str
-    open: Callable[[], BinaryIO]
-
-
 def read_records(location: str | Path) -> Iterator[SourceRecord]:
     """Reads every record of a location, in the order of the files' names.
 
@@ -91,7 +73,7 @@ def read_records(location: str | Path) -> Iterator[SourceRecord]:
     if _is_hub(location):
         yield from _read_hub(str(location))
         return
-    for file in _files(str(location)):
+    for file in find_files(str(location)):
         yield from _read_file(file)
 
 
@@ -103,131 +85,14 @@ def location_digests(location: str | Path) -> list[list[str]]:
     """
     if _is_hub(location):
         return [_hub_digest(str(location))]
-    return sorted([file.name, _digest(file)] for file in _files(str(location)))
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint with the nearest known name; empty if none is near."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.4)
-    return f"did you mean `{close[0]}`?" if close else ""
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names for a message, cut off where they would hide it."""
-    every = list(names)
-    more = f" and {len(every) - _SHOWN} more" if len(every) > _SHOWN else ""
-    return ", ".join(every[:_SHOWN]) + more
-
-
-# From a location to files
-
-
-def _files(location: str) -> list[_File]:
-    with _readable(_without_secrets(location)):
-        if "://" in location and not location.startswith("file://"):
-            return _remote_files(location)
-        return _local_files(location.removeprefix("file://"))
-
-
-def _local_files(location: str) -> list[_File]:
-    path = Path(location)
-    if path.is_file():
-        return [_local_file(path, path.name)]
-    if path.is_dir():
-        return _each_once(path, [name for name in _names_below(path) if _kind(name)]) or _refuse_nothing(location)
-    if _GLOB.search(location):
-        return _each_once(*_matches(path)) or _refuse_nothing(location)
-    if path.exists() or path.is_symlink():
-        raise _no_regular_file(path)
-    raise _missing(location, path.name, os.listdir(path.parent) if path.parent.is_dir() else None)
-
-
-def _names_below(folder: Path) -> list[str]:
-    """Links to folders are followed, each real folder once, so that a loop of links ends."""
-    seen: set[str] = set()
-    names = []
-    for parent, folders, files in os.walk(folder, followlinks=True, onerror=_raise):
-        if (real := os.path.realpath(parent)) in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not _is_hidden(name))
-        names += [Path(parent, name).relative_to(folder).as_posix() for name in files if not _is_hidden(name)]
-    return names
-
-
-def _matches(pattern: Path) -> tuple[Path, list[str]]:
-    """The folder above the first wildcard, and the files below it. pathlib's `**` follows no links, so a loop of links is no danger."""
-    parts = pattern.parts
-    fixed = next(index for index, part in enumerate(parts) if _GLOB.search(part))
-    base = Path(*parts[:fixed])
-    names = [match.relative_to(base).as_posix() for match in base.glob("/".join(parts[fixed:])) if not match.is_dir()]
-    return base, [name for name in names if not _is_hidden(name)]
-
-
-def _each_once(base: Path, names: Iterable[str]) -> list[_File]:
-    real: dict[str, str] = {}
-    for name in sorted(names):
-        real.setdefault(os.path.realpath(base / name), name)
-    return [_local_file(base / name, name) for name in real.values()]
-
-
-def _local_file(path: Path, name: str) -> _File:
-    if not path.is_file():
-        raise _no_regular_file(path)
-    return _as_file(name, str(path), lambda: path.open("rb"))
-
-
-def _remote_files(url: str) -> list[_File]:
-    from fsspec.core import url_to_fs  # type: ignore[import-untyped]
-
-    system, path = url_to_fs(url)
-    where, parent = _without_secrets(url), posixpath.dirname(path)
-    if url.startswith(("http://", "https://")) or system.isfile(path):  # a web address may hold a question mark, and lists nothing
-        return [_remote_file(system, path, parent)]
-    if glob := _GLOB.search(path):
-        base, found = path[: glob.start()].rpartition("/")[0], [match for match in system.glob(path) if system.isfile(match)]
-    elif system.isdir(path):
-        base, found = path, [entry for entry in system.find(path) if _kind(entry)]
-    else:
-        entries = system.ls(parent, detail=False) if system.isdir(parent) else None
-        raise _missing(where, posixpath.basename(path), entries and [posixpath.basename(entry) for entry in entries])
-    visible = [entry for entry in sorted(found) if not _is_hidden(posixpath.relpath(entry, base or "/"))]
-    return [_remote_file(system, entry, base) for entry in visible] or _refuse_nothing(where)
-
-
-def _remote_file(system: Any, path: str, base: str) -> _File:
-    name = posixpath.relpath(_without_secrets(path), _without_secrets(base) or "/")
-    return _as_file(name, _without_secrets(system.unstrip_protocol(path)), partial(system.open, path, "rb"))
-
-
-def _as_file(name: str, where: str, opener: Callable[[], BinaryIO]) -> _File:
-    if (kind := _kind(name)) is None:
-        suffix = posixpath.splitext(name)[1]
-        raise DataError(
-            f"files that end in {suffix or 'no suffix'!r} are not supported",
-            where=where,
-            expected=f"one of {listed(_READERS)}; text also with {listed(_PACKINGS)} behind it",
-        )
-    return _File(name, where, *kind, opener)
-
-
-def _kind(name: str) -> tuple[str, str] | None:
-    """Suffix and packing, or nothing if such files are not supported. Parquet has a compression of its own."""
-    stem, last = posixpath.splitext(name.lower())
-    suffix, packing = (posixpath.splitext(stem)[1], last) if last in _PACKINGS else (last, "")
-    return (suffix, packing) if suffix in _READERS and not (packing and suffix == ".parquet") else None
-
-
-def _is_hidden(name: str) -> bool:
-    return any(part.startswith(".") and part != ".." for part in name.split("/"))
+    return sorted([file.name, file_digest(file)] for file in find_files(str(location)))
 
 
 # From a file to records
 
 
-def _read_file(file: _File) -> Iterator[SourceRecord]:
-    with _readable(file.where), file.open() as opened:
+def _read_file(file: SourceFile) -> Iterator[SourceRecord]:
+    with readable(file.where), file.open() as opened:
         stream = _unpacked(file, io.BufferedReader(cast(io.RawIOBase, opened), _BUFFER))
         if not stream.peek():
             raise DataError("the file is empty", where=file.where, expected="at least one row")
@@ -240,11 +105,11 @@ def _read_file(file: _File) -> Iterator[SourceRecord]:
         yield from records
 
 
-def _unpacked(file: _File, stream: Stream) -> Stream:
+def _unpacked(file: SourceFile, stream: Stream) -> Stream:
     if not file.packing:
         return stream
     head = stream.peek()
-    if head and not head.startswith(_PACKINGS[file.packing]):
+    if head and not head.startswith(PACKINGS[file.packing]):
         raise _misnamed(file, "something else than compressed data", f"what {file.packing} stands for")
     if file.packing == ".gz":
         import gzip
@@ -255,7 +120,7 @@ def _unpacked(file: _File, stream: Stream) -> Stream:
     return io.BufferedReader(pyarrow.CompressedInputStream(pyarrow.PythonFile(stream, "r"), "zstd"), _BUFFER)
 
 
-def _require_kind(file: _File, head: bytes) -> None:
+def _require_kind(file: SourceFile, head: bytes) -> None:
     """Tells a file of another kind by its first bytes, so that it does not become a million unreadable lines."""
     is_parquet = file.suffix == ".parquet"
     if is_parquet and head.startswith(b"PAR1"):
@@ -284,7 +149,7 @@ def _textual_kind(suffix: str, start: bytes) -> str | None:
     return None if is_json or not lines else "something else than JSON"
 
 
-def _lines(file: _File, stream: Stream) -> Iterator[tuple[int, bytes]]:
+def _lines(file: SourceFile, stream: Stream) -> Iterator[tuple[int, bytes]]:
     number = 0
     while raw := stream.readline(_LONGEST + 1):
         number += 1
@@ -295,7 +160,7 @@ def _lines(file: _File, stream: Stream) -> Iterator[tuple[int, bytes]]:
         yield number, raw.removeprefix(_BOM) if number == 1 else raw
 
 
-def _read_json(file: _File, stream: Stream) -> Iterator[SourceRecord]:
+def _read_json(file: SourceFile, stream: Stream) -> Iterator[SourceRecord]:
     """JSON lines or one JSON document, whatever the suffix says: both are common under either name."""
     lines = ((number, raw) for number, raw in _lines(file, stream) if raw.strip())
     if (first := next(lines, None)) is None:
@@ -308,7 +173,7 @@ def _read_json(file: _File, stream: Stream) -> Iterator[SourceRecord]:
         yield SourceRecord(file.name, number, record, fault)
 
 
-def _begins_document(file: _File, line: bytes, *, alone: bool) -> bool:
+def _begins_document(file: SourceFile, line: bytes, *, alone: bool) -> bool:
     """Whether the file goes on where a line of JSON lines would be over."""
     try:
         value = _parse_json(line)
@@ -321,7 +186,7 @@ def _begins_document(file: _File, line: bytes, *, alone: bool) -> bool:
     return alone and file.suffix == ".json" and isinstance(value, dict) and bool(_arrays(value))
 
 
-def _read_document(file: _File, content: bytes) -> Iterator[SourceRecord]:
+def _read_document(file: SourceFile, content: bytes) -> Iterator[SourceRecord]:
     try:
         rows = _rows_of(file, _parse_json(content))
     except (ValueError, RecursionError) as error:
@@ -331,7 +196,7 @@ def _read_document(file: _File, content: bytes) -> Iterator[SourceRecord]:
         yield SourceRecord(file.name, number, record, fault)
 
 
-def _rows_of(file: _File, document: object) -> list[object]:
+def _rows_of(file: SourceFile, document: object) -> list[object]:
     if isinstance(document, list):
         return document
     arrays = _arrays(document) if isinstance(document, dict) else {}
@@ -377,7 +242,7 @@ def _json_fault(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         place = f"line {error.lineno}, " if error.lineno > 1 else ""
         return f"{error.msg.removesuffix(' at')} at {place}character {error.colno}"
-    return "it is nested too deeply" if isinstance(error, RecursionError) else _first_line(error)
+    return "it is nested too deeply" if isinstance(error, RecursionError) else first_line(error)
 
 
 def _not_an_object(value: object) -> str:
@@ -404,7 +269,7 @@ class _Decoded:
         return self.last
 
 
-def _read_cells(file: _File, stream: Stream) -> Iterator[SourceRecord]:
+def _read_cells(file: SourceFile, stream: Stream) -> Iterator[SourceRecord]:
     """A header line, then rows; double quotes around cells, doubled inside them. A cell may go over several lines."""
     csv.field_size_limit(max(_LONGEST, csv.field_size_limit()))
     text = _Decoded(_lines(file, stream))
@@ -430,7 +295,7 @@ def _read_cells(file: _File, stream: Stream) -> Iterator[SourceRecord]:
             yield _row(file, start, header, cells, text.faults)
 
 
-def _delimiter(file: _File, head: bytes) -> str:
+def _delimiter(file: SourceFile, head: bytes) -> str:
     """Spreadsheets of many countries write semicolons into .csv: taken where the header has one and no comma."""
     header = head.removeprefix(_BOM).lstrip().partition(b"\n")[0]
     if file.suffix == ".tsv":
@@ -438,14 +303,14 @@ def _delimiter(file: _File, head: bytes) -> str:
     return ";" if b";" in header and b"," not in header else ","
 
 
-def _checked_header(file: _File, line: int, names: list[str], faults: list[str]) -> list[str]:
+def _checked_header(file: SourceFile, line: int, names: list[str], faults: list[str]) -> list[str]:
     if faults:
         raise _unreadable(file, line, faults[0], "UTF-8 text", "save the file as UTF-8")
     _require_different(file, names)
     return names
 
 
-def _row(file: _File, line: int, header: list[str], cells: list[str], faults: list[str]) -> SourceRecord:
+def _row(file: SourceFile, line: int, header: list[str], cells: list[str], faults: list[str]) -> SourceRecord:
     if faults:
         return SourceRecord(file.name, line, fault="; ".join(faults))
     if len(cells) != len(header):
@@ -453,7 +318,7 @@ def _row(file: _File, line: int, header: list[str], cells: list[str], faults: li
     return SourceRecord(file.name, line, dict(zip(header, cells, strict=True)))
 
 
-def _read_parquet(file: _File, stream: Stream) -> Iterator[SourceRecord]:
+def _read_parquet(file: SourceFile, stream: Stream) -> Iterator[SourceRecord]:
     from pyarrow.parquet import ParquetFile
 
     table = ParquetFile(stream)
@@ -481,7 +346,7 @@ def _decoded_rows(batch: Any) -> list[tuple[Mapping[str, object] | None, str | N
         return [row for index in range(batch.num_rows) for row in _decoded_rows(batch.slice(index, 1))]
 
 
-_READERS: dict[str, Callable[[_File, Stream], Iterator[SourceRecord]]] = {
+_READERS: dict[str, Callable[[SourceFile, Stream], Iterator[SourceRecord]]] = {
     ".jsonl": _read_json,
     ".ndjson": _read_json,
     ".json": _read_json,
@@ -489,11 +354,6 @@ _READERS: dict[str, Callable[[_File, Stream], Iterator[SourceRecord]]] = {
     ".tsv": _read_cells,
     ".parquet": _read_parquet,
 }
-
-
-def _digest(file: _File) -> str:
-    with _readable(file.where), file.open() as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 # Data sets of the hub
@@ -504,7 +364,7 @@ def _is_hub(location: str | Path) -> bool:
 
 
 def _read_hub(location: str) -> Iterator[SourceRecord]:
-    with _readable(location):
+    with readable(location):
         name, dataset = _load_hub(location)
         labels = {column: feature.names for column, feature in dataset.features.items() if type(feature).__name__ == "ClassLabel"}
         if not dataset.num_rows:
@@ -547,63 +407,17 @@ def _hub_digest(location: str) -> list[str]:
 # Errors
 
 
-@contextmanager
-def _readable(where: str) -> Iterator[None]:
-    """Whatever a file system or a decoder raises becomes one error that says where: each brings exceptions of its own."""
-    try:
-        yield
-    except DataError:
-        raise
-    except Exception as error:
-        what = _without_secrets(_first_line(error))
-        raise DataError(
-            f"the file cannot be read: {what}", where=where, hint="check that it is complete, readable and where you say"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return next(iter(str(text).splitlines()), type(error).__name__)
-
-
-def _without_secrets(text: str) -> str:
-    """Without passwords and signed queries, which URLs may hold."""
-    return re.sub(r"(https?://[^?#\s]*)[?#]\S*", r"\1", re.sub(r"(://)[^/@\s]*@", r"\1", text))
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
-def _missing(where: str, name: str, neighbours: Iterable[str] | None) -> DataError:
-    if neighbours is None:
-        return DataError("the file does not exist", where=where, hint="its folder does not exist either; check data.source")
-    return DataError("the file does not exist", where=where, hint=did_you_mean(name, sorted(neighbours)) or "check data.source")
-
-
-def _refuse_nothing(where: str) -> list[_File]:
-    raise DataError(
-        "there are no data files", where=where, expected=f"at least one that ends in {listed(_READERS)}",
-        hint="hidden files are left out; `**/*.jsonl` matches at any depth",
-    )  # fmt: skip
-
-
-def _no_regular_file(path: Path) -> DataError:
-    what = "the link leads to no file" if path.is_symlink() else "the path is no regular file"
-    return DataError(what, where=str(path), expected="a file, a folder or a pattern", hint="remove it, or name the file itself")
-
-
 def _no_rows(where: str) -> DataError:
     return DataError("the file has no rows", where=where, expected="at least one row")
 
 
-def _misnamed(file: _File, found: str, expected: str) -> DataError:
+def _misnamed(file: SourceFile, found: str, expected: str) -> DataError:
     return DataError(
         f"the file holds {found}", where=file.where, expected=expected, hint="give the file the suffix of what it holds, or convert it"
     )
 
 
-def _require_different(file: _File, names: list[str]) -> None:
+def _require_different(file: SourceFile, names: list[str]) -> None:
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:
         raise DataError(
@@ -614,5 +428,5 @@ def _require_different(file: _File, names: list[str]) -> None:
         )
 
 
-def _unreadable(file: _File, line: int, what: str, expected: str, hint: str) -> DataError:
+def _unreadable(file: SourceFile, line: int, what: str, expected: str, hint: str) -> DataError:
     return DataError(f"the line cannot be read: {what}", where=f"{file.where}, line {line}", expected=expected, hint=hint)

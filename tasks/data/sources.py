@@ -13,7 +13,8 @@ import polars as pl
 
 from pipeline_config.data import ColumnMapping, SourceConfig
 from pipeline_config.errors import DataError
-from tasks.data.readers import SourceRecord, did_you_mean, listed, location_digests, read_records
+from tasks.data.locations import did_you_mean, listed
+from tasks.data.readers import SourceRecord, location_digests, read_records
 from tasks.files import sha256_json
 
 TABLE = pl.Schema(
