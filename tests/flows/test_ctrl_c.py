@@ -77,7 +77,9 @@ def states(run_id: str) -> dict[str, str]:
 
 def test_ctrl_c_ends_the_run_within_seconds_and_the_next_one_goes_on(machine_up: Machine, tmp_path: Path) -> None:
     project = write_project(
-        tmp_path, training={"epochs": 400, "learning_rate": 1e-4, "early_stopping_patience": None, "evals_per_epoch": 1}
+        tmp_path,
+        data={"max_train_rows": 150},  # rows of its own: another test counts what it had to prepare itself
+        training={"epochs": 400, "learning_rate": 1e-4, "early_stopping_patience": None, "evals_per_epoch": 1},
     )
     terminal = Terminal(machine_up, "run", "--config", str(project))
     terminal.read_until("tokens/s", 120)
