@@ -1,11 +1,22 @@
-"""Where the rows come from, which columns hold what, and how they are split."""
+"""Where the rows come from, which columns hold what, what is checked, and how they are split."""
 
-from pathlib import Path
-from typing import Literal
+import os
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from pipeline_config.base import Section
+
+
+def _as_location(value: object) -> object:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+Location = Annotated[str, BeforeValidator(_as_location)]
+"""A path, a glob, any fsspec URL of these, or `hf:NAME[@REVISION][:SPLIT]`. Relative paths start at the file that names them."""
+
+Format = Literal["instruction", "chat", "prompt_completion", "sharegpt", "columns"]
+"""How records hold a chat; `columns` is any other table, read through names that the configuration gives."""
 
 
 class ColumnMapping(Section):
@@ -19,9 +30,10 @@ class ColumnMapping(Section):
 class SourceConfig(Section):
     """JSONL, JSON, CSV, TSV (as .gz or .zst, too) or Parquet: a file, a folder or a glob; optionally others that are the test set."""
 
-    path: Path = Field(description="training rows; relative paths start at the file that names them")
-    test_path: Path | None = Field(None, description="test files of their own; without them the test rows are split off")
-    columns: ColumnMapping = ColumnMapping()
+    path: Location = Field(description="training rows: file, folder, glob, fsspec URL, or hf:NAME[@REVISION][:SPLIT]")
+    test_path: Location | None = Field(None, description="test files of their own; without them the test rows are split off")
+    format: Format | None = Field(None, description="how records hold a chat; null: detected, or `columns` where `source.columns` is given")
+    columns: ColumnMapping | None = Field(None, description="names of the columns of a table")
     instruction: str | None = Field(None, min_length=1, description="a constant instruction for every row")
     labels: tuple[str, ...] = Field((), description="keep only rows with these outputs; empty keeps all")
 
@@ -31,29 +43,56 @@ class SplitConfig(Section):
 
     test_fraction: float = Field(0.4, gt=0, lt=1, description="share of groups held out; unused with `source.test_path`")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the remaining groups used for early stopping")
-    group_column: str | None = Field(None, description="rows with equal values here stay on one side; default: equal text")
+    group_column: str | None = Field(
+        None, description="rows with equal values here stay on one side; default: rows that nearly say the same"
+    )
     near_jaccard: float | None = Field(
         0.65, gt=0, le=1,
-        description="training rows whose text is this similar to a held-out row's are taken out; null: only those that say the same",
+        description="rows whose texts are this similar stay on one side; null: only those that say the same",
     )  # fmt: skip
-    key: str = Field(
-        "tunegate", min_length=1, description="key of the hash; not the training seed, so that runs with other seeds share a test set"
+    benchmark_paths: tuple[Location, ...] = Field(
+        (), description="files, as the source's, whose texts no training or validation row may repeat"
     )
+    key: str = Field(
+        "tunegate", min_length=1,
+        description="key of the hash; another key is another division. Not the training seed: runs with other seeds share a test set",
+    )  # fmt: skip
 
 
 Policy = Literal["ignore", "report", "quarantine", "fail"]
+SensitivePolicy = Literal["ignore", "report", "mask", "quarantine", "fail"]
 
 
 class SensitiveConfig(Section):
-    """What to do with a row that holds personal data or a secret: nothing, count it, take it out, or refuse the data."""
+    """What to do with a row that holds personal data or a secret: nothing, count it, take it out, or refuse the data.
 
-    secret: Policy = Field("quarantine", description="keys, tokens and passwords")
-    card: Policy = Field("quarantine", description="payment cards, by Luhn's check and issuer")
-    iban: Policy = Field("quarantine", description="bank accounts, by their check digits")
-    national_id: Policy = Field("quarantine", description="tax, social security and identity numbers")
-    email: Policy = Field("report")
-    phone: Policy = Field("report")
-    ip: Policy = Field("report")
+    `mask` puts a placeholder such as <EMAIL> in its place, in training, in evaluation and in what the served model is asked.
+    """
+
+    secret: SensitivePolicy = Field("quarantine", description="keys, tokens and passwords")
+    card: SensitivePolicy = Field("quarantine", description="payment cards, by Luhn's check and issuer")
+    iban: SensitivePolicy = Field("quarantine", description="bank accounts, by their check digits")
+    national_id: SensitivePolicy = Field("quarantine", description="tax, social security and identity numbers")
+    email: SensitivePolicy = Field("report")
+    phone: SensitivePolicy = Field("report")
+    ip: SensitivePolicy = Field("report")
+
+
+class ChecksConfig(Section):
+    """What rows are checked for besides their form, and what to do with those that fail."""
+
+    languages: tuple[str, ...] = Field((), description="ISO 639-1 codes of the languages that rows may be written in; empty: any")
+    wrong_language: Policy = "quarantine"
+    broken_encoding: Policy = Field("quarantine", description="replacement characters, and UTF-8 that was read as something else")
+    control_tokens: Policy = Field("quarantine", description="control tokens of a chat template in what users wrote")
+    refusal: Policy = Field("quarantine", description="answers that decline, or that only say what an assistant says of itself")
+    too_long: Literal["drop", "truncate", "fail"] = Field(
+        "drop", description="rows that do not fit into model.max_length; `truncate` shortens the end of the last user turn, never an answer"
+    )
+    near_duplicate_jaccard: float | None = Field(
+        0.8, gt=0, le=1, description="of rows this similar with the same answer one is kept; null: only exact duplicates are removed"
+    )
+    embedded_rows: int = Field(1000, ge=0, description="rows of each side that are compared by meaning; 0: none")
 
 
 class DataConfig(Section):
@@ -61,9 +100,11 @@ class DataConfig(Section):
 
     source: SourceConfig
     split: SplitConfig = SplitConfig()
+    checks: ChecksConfig = ChecksConfig()
     sensitive: SensitiveConfig = SensitiveConfig()
     max_bad_fraction: float = Field(0.1, ge=0, lt=1, description="stop when a larger share of rows is quarantined")
     max_train_rows: int | None = Field(
         None, ge=1, description="keep at most this many training rows, balanced over labels, and validation rows in proportion"
     )
     max_test_rows: int | None = Field(None, ge=1, description="keep at most this many test rows, balanced over labels")
+    canaries: int = Field(0, ge=0, description="random sentences planted among the training rows; such a run can never be promoted")

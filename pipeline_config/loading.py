@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
@@ -20,7 +21,9 @@ PresetName = Literal["demo", "smoke", "banking77"]
 """The presets in `presets/`. A literal, so that Prefect's form offers them as a list."""
 
 PRESETS = Path(__file__).parent / "presets"
-_PATH_KEYS = (("data", "source", "path"), ("data", "source", "test_path"))
+_LOCATION_KEYS = (("data", "source", "path"), ("data", "source", "test_path"), ("data", "split", "benchmark_paths"))
+_ELSEWHERE = re.compile(r"\$\{|hf:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+"""How a location begins that is no path: a variable (`_expand`), a data set of the hub, a URL."""
 
 
 def load_config(preset: str = "demo", file: Path | None = None, overrides: Sequence[str] = ()) -> PipelineConfig:
@@ -144,12 +147,21 @@ def _expand(value: Any, faults: list[str]) -> Any:
 
 
 def _anchor_paths(layer: dict[str, Any], base: Path) -> None:
-    for *parents, leaf in _PATH_KEYS:
+    for *parents, leaf in _LOCATION_KEYS:
         section: Any = layer
         for parent in parents:
             section = section.get(parent) if isinstance(section, dict) else None
-        if isinstance(section, dict) and isinstance(section.get(leaf), str) and not section[leaf].startswith("${"):
-            section[leaf] = str((base / Path(section[leaf]).expanduser()).resolve())
+        if isinstance(section, dict) and leaf in section:
+            section[leaf] = _anchored(section[leaf], base)
+
+
+def _anchored(location: Any, base: Path) -> Any:
+    """A relative path starts at `base`; what is no text is left for validation to refuse."""
+    if isinstance(location, list):
+        return [_anchored(entry, base) for entry in location]
+    if not isinstance(location, str) or _ELSEWHERE.match(location):
+        return location
+    return str((base / Path(location).expanduser()).resolve())
 
 
 def _describe(fault: Mapping[str, Any]) -> str:

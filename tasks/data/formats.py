@@ -7,13 +7,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from pipeline_config.data import ColumnMapping
+from pipeline_config.data import ColumnMapping, Format
 from pipeline_config.errors import DataError
 from tasks.data.locations import did_you_mean, listed
 from tasks.rows import Message, to_messages
-
-Format = Literal["instruction", "chat", "prompt_completion", "sharegpt", "columns"]
-"""How records hold a chat; `columns` is any other table, read through names that the configuration gives."""
 
 Code = Literal["NOT_TEXT", "NO_TURNS", "UNKNOWN_ROLE", "ROLES", "EMPTY_TURN", "UNREADABLE_LINE"]
 """Why a record is no chat. `UNREADABLE_LINE` is for records that have a fault already when they are read."""

@@ -7,7 +7,6 @@ blank field is null; texts to work on stay as they were written.
 import json
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
 import polars as pl
 
@@ -62,22 +61,23 @@ def source_digests(source: SourceConfig) -> list[list[str]]:
     return [digest for path, _ in _locations(source) for digest in location_digests(path)]
 
 
-def _locations(source: SourceConfig) -> list[tuple[Path, bool]]:
+def _locations(source: SourceConfig) -> list[tuple[str, bool]]:
     return [(source.path, False)] + ([(source.test_path, True)] if source.test_path else [])
 
 
 def _mapping(source: SourceConfig, group_column: str | None) -> dict[str, str]:
     """Column of each canonical field that is read from the file. A constant instruction stands in place of a column."""
+    named = source.columns or ColumnMapping()
     columns = {
-        "instruction": source.columns.instruction if source.instruction is None else None,
-        "input": source.columns.input,
-        "output": source.columns.output,
+        "instruction": named.instruction if source.instruction is None else None,
+        "input": named.input,
+        "output": named.output,
         "group_value": group_column,
     }
     return {field: column for field, column in columns.items() if column is not None}
 
 
-def _read_location(location: Path, from_test: bool, mapping: Mapping[str, str]) -> pl.DataFrame:
+def _read_location(location: str, from_test: bool, mapping: Mapping[str, str]) -> pl.DataFrame:
     found: dict[str, None] = {}
     occurrences: Counter[str] = Counter()
     rows = []
@@ -101,7 +101,7 @@ def _cells(source: SourceRecord, mapping: Mapping[str, str]) -> tuple[list[str |
     return values, "; ".join(faults) or None
 
 
-def _require_columns(path: Path, mapping: Mapping[str, str], found: list[str]) -> None:
+def _require_columns(location: str, mapping: Mapping[str, str], found: list[str]) -> None:
     """`instruction` and `input` may be absent under their default names, as long as one of them is there to ask something."""
     defaults = ColumnMapping()
     asking = {field: mapping[field] for field in ("instruction", "input") if field in mapping}
@@ -113,7 +113,7 @@ def _require_columns(path: Path, mapping: Mapping[str, str], found: list[str]) -
         near = did_you_mean(missing[0], found)
         raise DataError(
             f"{noun} {listed(f'`{column}`' for column in missing)}",
-            where=str(path),
+            where=location,
             expected=f"one of the columns found: {listed(found)}",
             hint=f"{near} set data.source.columns".strip(),
         )

@@ -22,7 +22,7 @@ def test_a_file_needs_differences_only(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("data:\n  source:\n    path: rows.csv\n    columns: {instruction: null, input: text, output: label}\n")
     config = load_config("demo", file)
-    assert config.data.source.path == tmp_path / "rows.csv"
+    assert config.data.source.path == str(tmp_path / "rows.csv")
     assert config.data.source.columns.output == "label"
     assert config.training == load_config("demo").training
 
