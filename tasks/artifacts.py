@@ -46,7 +46,9 @@ class RowCounts(Record):
 class PreparedData(Record):
     """Rows fit for training and measuring, in `folder`.
 
-    Files: `train.parquet`, `validation.parquet`, `test.parquet` (see `tasks.rows`), `quarantine.parquet` and `split.parquet`.
+    Files: `train.parquet`, `validation.parquet`, `test.parquet` (see `tasks.rows`), `quarantine.parquet`, `duplicates.parquet`,
+    `split.parquet`, and `report.json` (`tasks.data.findings.DataReport`). `canaries` rows are planted in `train.parquet` besides those
+    that `counts` speaks of.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class PreparedData(Record):
     instruction: str | None
     labels: tuple[str, ...] | None
     counts: RowCounts
+    canaries: int = 0
 
 
 class CurvePoint(Record):

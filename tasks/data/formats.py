@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from pipeline_config.data import ColumnMapping, Format
+from pipeline_config.data import Format
 from pipeline_config.errors import DataError
 from tasks.data.locations import did_you_mean, listed
-from tasks.rows import Message, to_messages
+from tasks.rows import Message
 
 Code = Literal["NOT_TEXT", "NO_TURNS", "UNKNOWN_ROLE", "ROLES", "EMPTY_TURN", "UNREADABLE_LINE"]
 """Why a record is no chat. `UNREADABLE_LINE` is for records that have a fault already when they are read."""
@@ -99,31 +99,38 @@ def detect(records: Sequence[Mapping[str, object]]) -> Detected:
     return Detected(best[0], f"the format is {best[0]}, because {most} of {len(records)} records looked at have {fields}")
 
 
-def convert(record: Mapping[str, object], format: Format, mapping: ColumnMapping, constant_instruction: str | None = None) -> Chat | Fault:
-    """Turns a raw record into a chat that ends with the assistant's answer, or says why it is none. Never raises.
+def convert(record: Mapping[str, object], format: Format) -> Chat | Fault:
+    """Turns a raw record of turns into a chat that ends with the assistant's answer, or says why it is none. Never raises.
 
-    Args:
-        mapping: the columns of format `columns`; the others have names of their own.
-        constant_instruction: stands in place of the instruction column. Chats of several turns get it as system turn unless they have one.
+    Formats `instruction` and `columns` hold single texts in columns, see `tasks.data.sources`.
     """
     try:
-        if format in ("instruction", "columns"):
-            return _from_columns(record, mapping if format == "columns" else ColumnMapping(), constant_instruction)
-        return _checked(list(_turns(record, format)), _opening(record, format, constant_instruction))
+        return _checked(list(_turns(record, format)), _opening(record, format))
     except _Unfit as unfit:
         return unfit.fault
+
+
+def text_fault(value: object) -> str | None:
+    """What is wrong with a value that should be text or null; null if nothing is."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        return f"is of type {type(value).__name__}"
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # JSON can escape half of a surrogate pair, which no encoder takes
+        return "is not valid Unicode"
+    return None
 
 
 # Detection
 
 
 def _fits(record: Mapping[str, object], format: Format) -> bool:
+    """By names alone: a value of a wrong type is a fault of its row, not another format."""
     if format == "instruction":
-        return isinstance(record.get("output"), str) and any(isinstance(record.get(name), str) for name in ("instruction", "input"))
-    if format == "prompt_completion":
-        return all(isinstance(record.get(name), str | list) for name in _FIELDS[format])
-    value = record.get(_FIELDS[format][0])
-    return isinstance(value, list) or (isinstance(value, str) and value.lstrip().startswith("["))
+        return "output" in record and ("instruction" in record or "input" in record)
+    return all(field in record for field in _FIELDS[format])
 
 
 def _unknown_format(found: list[str]) -> DataError:
@@ -135,35 +142,6 @@ def _unknown_format(found: list[str]) -> DataError:
         expected="; ".join(f"{', '.join(fields)} ({name})" for name, fields in _FIELDS.items()),
         hint=f"{near} set data.source.columns for a table with other names".strip(),
     )
-
-
-# Single texts in columns
-
-
-def _from_columns(record: Mapping[str, object], mapping: ColumnMapping, constant: str | None) -> Chat:
-    columns = {"instruction": mapping.instruction if constant is None else None, "input": mapping.input, "output": mapping.output}
-    values = {field: record.get(column) if column is not None else None for field, column in columns.items()}
-    if faults := [f"{field} {fault}" for field, value in values.items() if (fault := _text_fault(value))]:
-        raise _Unfit("NOT_TEXT", "; ".join(faults))
-    instruction, text, output = (value if isinstance(value, str) and value.strip() else None for value in values.values())
-    if output is None:
-        raise _Unfit("EMPTY_TURN", "output is empty")
-    if instruction is None and text is None:
-        raise _Unfit("EMPTY_TURN", "there is nothing to work on: input is empty")
-    messages = to_messages(instruction or constant, text, output.strip())
-    return [{"role": message["role"], "content": message["content"]} for message in messages]
-
-
-def _text_fault(value: object) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        return f"is of type {type(value).__name__}"
-    try:
-        value.encode()
-    except UnicodeEncodeError:  # JSON can escape half of a surrogate pair, which no encoder takes
-        return "is not valid Unicode"
-    return None
 
 
 # Turns
@@ -219,7 +197,7 @@ def _joined(content: object, place: str) -> str:
     parts = content if isinstance(content, list) else [content]
     texts = [part if part is None or isinstance(part, str) else _part(part, place) for part in parts]
     joined = "".join(text or "" for text in texts)
-    if fault := _text_fault(joined):
+    if fault := text_fault(joined):
         raise _Unfit("NOT_TEXT", f"{place} {fault}")
     return joined
 
@@ -240,17 +218,17 @@ def _as_json(calls: object, place: str) -> str:
         text = calls if isinstance(calls, str) else json.dumps(calls, ensure_ascii=False, allow_nan=False, default=str)
     except (ValueError, TypeError, RecursionError):
         raise _Unfit("NOT_TEXT", f"{place} are not JSON") from None
-    if _text_fault(text):
+    if text_fault(text):
         raise _Unfit("NOT_TEXT", f"{place} are not valid Unicode")
     return text
 
 
-def _opening(record: Mapping[str, object], format: Format, constant: str | None) -> str | None:
-    """The system turn of a chat that has none of its own. ShareGPT records may hold it beside the turns."""
+def _opening(record: Mapping[str, object], format: Format) -> str | None:
+    """The system turn of a chat that has none among its turns: ShareGPT records may hold it beside them."""
     beside = record.get("system") if format == "sharegpt" else None
-    if fault := _text_fault(beside):
+    if fault := text_fault(beside):
         raise _Unfit("NOT_TEXT", f"system {fault}")
-    return beside if isinstance(beside, str) and beside.strip() else constant
+    return beside if isinstance(beside, str) and beside.strip() else None
 
 
 def _checked(turns: Chat, opening: str | None) -> Chat:

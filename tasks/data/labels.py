@@ -1,6 +1,6 @@
 """Which answers are labels, and which of them a run is about."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
@@ -17,39 +17,36 @@ def are_labels(answers: pl.Series) -> bool:
     return 0 < distinct <= _MOST_LABELS and len(answers) >= _ROWS_PER_LABEL * distinct
 
 
-def select_labels(table: pl.DataFrame, wanted: Sequence[str]) -> pl.DataFrame:
-    """Keeps rows whose answer is wanted; no wanted answers mean all.
+def is_selected(wanted: Sequence[str]) -> pl.Expr:
+    """Whether a row of the canonical table has a wanted answer; no wanted answers mean all.
 
     Rows without a readable answer stay as well: they are faulty whatever is wanted, and belong into quarantine.
+    """
+    unreadable = pl.col("output").is_null() | pl.col("fault").is_not_null()
+    return unreadable | pl.col("output").is_in(list(wanted)) if wanted else pl.lit(True)
+
+
+def require_known(wanted: Sequence[str], found: Collection[str]) -> None:
+    """Refuses answers that no row has.
 
     Raises:
-        DataError: no row has one of the wanted answers.
+        DataError: one of the wanted answers is not among those found.
     """
-    if not wanted:
-        return table
-    found = table["output"].drop_nulls().unique().sort().to_list()
     unknown = [label for label in wanted if label not in found]
     if unknown:
         raise DataError(
             f"no row has the answer {listed(map(repr, unknown))}",
             where="data.source.labels",
-            expected=f"some of {listed(found)}",
-            hint=did_you_mean(unknown[0], found),
+            expected=f"some of {listed(sorted(found))}",
+            hint=did_you_mean(unknown[0], sorted(found)),
         )
-    unreadable = pl.col("output").is_null() | pl.col("not_text").str.contains("output").fill_null(False)
-    return table.filter(unreadable | pl.col("output").is_in(list(wanted)))
 
 
-def require_two_classes(answers: pl.Series) -> None:
-    """Refuses labels that leave nothing to tell apart.
-
-    Raises:
-        DataError: the answers are labels, and there is only one.
-    """
-    if are_labels(answers) and answers.n_unique() == 1:
-        raise DataError(
-            f"one class only: all {len(answers)} training rows have the answer {answers[0]!r}",
-            where="data.source",
-            expected="at least two different answers",
-            hint="check data.source.columns.output and data.source.labels",
-        )
+def one_class_only(rows: int, answer: str) -> DataError:
+    """The error for labels that leave nothing to tell apart."""
+    return DataError(
+        f"one class only: all {rows} training rows have the answer {answer!r}",
+        where="data.source",
+        expected="at least two different answers",
+        hint="check data.source.columns.output and data.source.labels",
+    )

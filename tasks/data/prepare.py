@@ -1,6 +1,9 @@
 """Preparation as a pure function: source files in, rows fit for training and measuring out."""
 
-import math
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -8,21 +11,25 @@ import polars as pl
 from pipeline_config.data import DataConfig
 from pipeline_config.errors import DataError
 from tasks.artifacts import PreparedData, RowCounts
-from tasks.data.deduplicate import add_keys, drop_duplicates
-from tasks.data.labels import are_labels, require_two_classes, select_labels
-from tasks.data.lengths import CountTokens, find_too_long
+from tasks.data.assignments import ASSIGNMENTS
+from tasks.data.canaries import canaries
+from tasks.data.chats import with_digests, with_messages
+from tasks.data.deduplicate import KEYS, add_keys, duplicates_table, find_exact, find_near, find_pairs, with_groups
+from tasks.data.labels import are_labels, one_class_only
 from tasks.data.quarantine import Quarantine
-from tasks.data.schema import find_faults
-from tasks.data.sensitive import find_sensitive_rows
-from tasks.data.sources import read_table
-from tasks.data.split import SPLIT, choose_rows, find_leaks, find_near_leaks, hold_out_test, hold_out_validation
-from tasks.files import sha256_json
-from tasks.rows import Row, answer_of, messages_digest, to_messages, write_rows
+from tasks.data.rowchecks import RowChecks
+from tasks.data.sources import Source
+from tasks.data.split import SIDES, SPLIT, divide, limit_sides
+from tasks.data.spool import SourceRows, Spool
+from tasks.data.template import ChatTemplate
+from tasks.rows import SCHEMA, write_table
+from tasks.stages import SCRATCH
 
-SIDES = ("train", "validation", "test")
+INDEX = ("row_id", "from_test", "file", "line", "group_value", *KEYS)
+"""What memory holds of every row; the texts themselves are on disk."""
 
 
-def prepare_data(data: DataConfig, *, max_length: int, count_tokens: CountTokens, folder: Path) -> PreparedData:
+def prepare_data(data: DataConfig, *, template: ChatTemplate, folder: Path, recorded: pl.DataFrame | None = None) -> PreparedData:
     """Reads, checks, deduplicates and splits the rows of a source, and writes them to a folder.
 
     `labels` are the distinct answers of the rows kept, sorted, or null where answers are free text (`tasks.data.labels`). `instruction` is
@@ -30,39 +37,41 @@ def prepare_data(data: DataConfig, *, max_length: int, count_tokens: CountTokens
     nor on time.
 
     Args:
-        max_length: longest row in tokens.
-        count_tokens: tokens of a whole chat.
+        template: what rows have to fit.
         folder: gets the files of `tasks.artifacts.PreparedData`; `quarantine.parquet` is there even if the data is refused.
+        recorded: sides of texts in earlier runs (`tasks.data.assignments.ASSIGNMENTS`); null: none.
 
     Raises:
         DataError: the source cannot be read, too many rows are unfit, there is one class only, or a side is empty.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    table = read_table(data.source, data.split.group_column)
-    selected = select_labels(table, data.source.labels)
-    quarantine = Quarantine(folder, rows=selected.height, limit=data.max_bad_fraction)
-    sound = quarantine.take(selected, find_faults(selected))
-    sound = quarantine.take(sound, find_sensitive_rows(sound, data.sensitive, folder))
-    sound = quarantine.take(sound, find_too_long(sound, max_length, count_tokens))
-    quarantine.close()
-    distinct = _with_labels(drop_duplicates(add_keys(sound)))
-    split = _limit(_split(distinct, data, quarantine), data)
-    quarantine.close()
-    rows = {side: _rows(split.filter(pl.col("kept") & (pl.col("side") == side))) for side in SIDES}
-    counts = RowCounts(
-        read=table.height,
-        train=len(rows["train"]),
-        validation=len(rows["validation"]),
-        test=len(rows["test"]),
-        quarantined=len(quarantine),
-        duplicates=sound.height - distinct.height,
-        unselected=table.height - selected.height,
-        set_aside=split.filter(~pl.col("kept")).height,
-    )
-    require_balance(counts)
-    _require_every_side(counts, groups=distinct["group"].n_unique())
-    _write(folder, split, rows)
-    return _summary(folder, rows, counts, labelled=are_labels(distinct["output"]))
+    with _scratch(folder) as scratch:
+        source = Source(data.source, data.split.group_column)
+        rows = SourceRows(source.shards(), data.source.labels, scratch / "read")
+        quarantine = Quarantine(folder, limit=data.max_bad_fraction)
+        checks = RowChecks(data, template, quarantine, one_instruction=rows.one_instruction)
+        spool, index = _check(rows.spool, checks, scratch / "sound")
+        quarantine.close(rows.read - rows.unselected)
+        kept, removed = _without_duplicates(index, data)
+        removed.write_parquet(folder / "duplicates.parquet")
+        labelled = _label(kept, spool)
+        benchmark = _read_benchmark(data)
+        split = limit_sides(
+            divide(labelled, data, pl.DataFrame(schema=ASSIGNMENTS) if recorded is None else recorded, benchmark, quarantine), data
+        )
+        quarantine.close(rows.read - rows.unselected)
+        counts = RowCounts(
+            read=rows.read,
+            **{side: split.filter(pl.col("kept"), pl.col("side") == side).height for side in SIDES},
+            quarantined=len(quarantine),
+            duplicates=removed.height,
+            unselected=rows.unselected,
+            set_aside=split.filter(~pl.col("kept")).height,
+        )
+        require_balance(counts)
+        _require_every_side(counts, groups=split["group"].n_unique())
+        split.select(*SPLIT).write_parquet(folder / "split.parquet")
+        return _write_sides(data, folder, split, spool, counts, labelled=labelled["label"].n_unique() > 1)
 
 
 def require_balance(counts: RowCounts) -> None:
@@ -81,52 +90,54 @@ def require_balance(counts: RowCounts) -> None:
         )
 
 
-def _with_labels(table: pl.DataFrame) -> pl.DataFrame:
-    """Adds `label`, over which rows are balanced: the answer, or one label for all where answers are free text."""
-    require_two_classes(table.filter(~pl.col("from_test"))["output"])
-    return table.with_columns(label=pl.col("output") if are_labels(table["output"]) else pl.lit(""))
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    scratch = folder / SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _split(table: pl.DataFrame, data: DataConfig, quarantine: Quarantine) -> pl.DataFrame:
-    """Adds `side`. First the test rows, then validation among the rest; what leaks from a side goes to quarantine at once."""
-    is_test = table["from_test"] if data.source.test_path else hold_out_test(table, data.split)
-    test, rest = table.filter(is_test), table.filter(~is_test)
-    rest = _without_leaks(rest, test, "test", data, quarantine)
-    is_validation = hold_out_validation(rest, data.split)
-    validation, train = rest.filter(is_validation), rest.filter(~is_validation)
-    train = _without_leaks(train, validation, "validation", data, quarantine)
-    sides = zip(SIDES, (train, validation, test), strict=True)
-    return pl.concat([part.with_columns(side=pl.lit(side)) for side, part in sides])
+def _check(source: Spool, checks: RowChecks, folder: Path) -> tuple[Spool, pl.DataFrame]:
+    """The sound rows on disk, and the index of them in memory, sorted by row id."""
+    spool, parts = Spool(folder), []
+    for shard in source:
+        sound = add_keys(with_digests(checks.check(shard)))
+        spool.add(sound.drop(*KEYS, "group_value", "fault", "fault_reason"))
+        parts.append(sound.select(INDEX).with_columns(pl.col("file").cast(pl.Categorical)))
+    return spool, pl.concat(parts).sort("row_id")
 
 
-def _without_leaks(table: pl.DataFrame, held: pl.DataFrame, side: str, data: DataConfig, quarantine: Quarantine) -> pl.DataFrame:
-    left = quarantine.take(table, find_leaks(table, held, side))
-    jaccard = data.split.near_jaccard
-    return left if jaccard is None else quarantine.take(left, find_near_leaks(left, held, side, jaccard))
+def _without_duplicates(index: pl.DataFrame, data: DataConfig) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows to go on with, with their groups, and those removed (`tasks.data.deduplicate.DUPLICATES`)."""
+    exact = find_exact(index)
+    distinct = index.join(exact, on="row_id", how="anti", maintain_order="left")
+    same_side, same_row = data.split.near_jaccard, data.checks.near_duplicate_jaccard
+    pairs = find_pairs(distinct, min((bound for bound in (same_side, same_row) if bound is not None), default=None))
+    near = find_near(distinct, pairs, same_row)
+    grouped = with_groups(distinct, pairs, same_side)
+    return grouped.join(near, on="row_id", how="anti", maintain_order="left"), duplicates_table(index, exact, near)
 
 
-def _limit(table: pl.DataFrame, data: DataConfig) -> pl.DataFrame:
-    """Adds `kept`, by the limits of each side. Validation keeps its proportion to a limited training side."""
-    train, fraction = data.max_train_rows, data.split.validation_fraction
-    validation = None if train is None else math.ceil(train * fraction / (1 - fraction))
-    limits = {"train": train, "validation": validation, "test": data.max_test_rows}
-    parts = [table.filter(pl.col("side") == side) for side in SIDES]
-    kept = [choose_rows(part, limits[side], data.split.key) for side, part in zip(SIDES, parts, strict=True)]
-    return pl.concat([part.with_columns(kept=chosen) for part, chosen in zip(parts, kept, strict=True)])
+def _label(index: pl.DataFrame, spool: Spool) -> pl.DataFrame:
+    """Adds `label`, over which rows are balanced: a number for the answer, or one for all where answers are free text."""
+    trainable = index.filter(~pl.col("from_test"))
+    if are_labels(trainable["answer"]) and trainable["answer"].n_unique() == 1:
+        raise one_class_only(trainable.height, spool.rows(trainable.select("row_id").head(1))["output"][0])
+    return index.with_columns(label=pl.col("answer") if are_labels(index["answer"]) else pl.lit(0, dtype=pl.UInt64))
 
 
-def _rows(table: pl.DataFrame) -> list[Row]:
-    rows: list[Row] = []
-    for row_id, group, instruction, text, answer in table.select("row_id", "group", "instruction", "input", "output").iter_rows():
-        messages = to_messages(instruction, text, answer)
-        rows.append({"row_id": row_id, "digest": messages_digest(messages), "group": group, "messages": messages})
-    return rows
-
-
-def _write(folder: Path, split: pl.DataFrame, rows: dict[str, list[Row]]) -> None:
-    split.select(*SPLIT).write_parquet(folder / "split.parquet")
-    for side in SIDES:
-        write_rows(folder / f"{side}.parquet", rows[side])
+def _read_benchmark(data: DataConfig) -> pl.DataFrame:
+    """Keys and places of the rows of all benchmark files."""
+    sources = [Source(data.source.model_copy(update={"path": path, "test_path": None}), None) for path in data.split.benchmark_paths]
+    shards = [add_keys(shard.filter(pl.col("input").is_not_null())).select(INDEX) for source in sources for shard in source.shards()]
+    return (
+        pl.concat(shards)
+        if shards
+        else pl.DataFrame(schema={"row_id": pl.String, "text": pl.String, "normal": pl.String, "file": pl.String, "line": pl.Int64})
+    )
 
 
 def _require_every_side(counts: RowCounts, *, groups: int) -> None:
@@ -136,18 +147,33 @@ def _require_every_side(counts: RowCounts, *, groups: int) -> None:
             f"no {' and no '.join(empty)} rows: train {counts.train}, validation {counts.validation}, test {counts.test}",
             where="data.split",
             expected="at least one row on each side",
-            hint=f"rows with equal text or group stay together, and there are {groups} such groups; give more rows, or other fractions",
+            hint=(
+                f"rows that nearly say the same or share a group stay together, and there are {groups} such groups; give more rows, other "
+                "fractions, or a higher data.split.near_jaccard"
+            ),
         )
 
 
-def _summary(folder: Path, rows: dict[str, list[Row]], counts: RowCounts, *, labelled: bool) -> PreparedData:
-    every = [row for side in SIDES for row in rows[side]]
-    instructions = {row["messages"][0]["content"] if row["messages"][0]["role"] == "system" else None for row in every}
-    content = {side: [[row["row_id"], row["digest"], row["group"]] for row in rows[side]] for side in SIDES}
+def _write_sides(data: DataConfig, folder: Path, split: pl.DataFrame, spool: Spool, counts: RowCounts, *, labelled: bool) -> PreparedData:
+    digest = hashlib.sha256()
+    instructions: set[str | None] = set()
+    answers: set[str] = set()
+    for side in reversed(SIDES):  # training rows last: canaries share the instruction of all others
+        rows = spool.rows(split.filter(pl.col("kept"), pl.col("side") == side).select("row_id", "group"))
+        asked = pl.when(pl.any_horizontal(pl.col("input", "turns").is_not_null())).then("instruction")  # alone, it is the user's turn
+        instructions.update(rows.select(asked).to_series().unique().head(2))
+        answers.update(rows["output"].unique() if labelled else ())
+        instruction = next(iter(instructions)) if len(instructions) == 1 else None
+        planted = canaries(data.canaries if side == "train" else 0, data.split.key, instruction)
+        written = pl.concat([with_messages(rows).select(*SCHEMA), pl.DataFrame(list(planted), schema=SCHEMA)])
+        write_table(folder / f"{side}.parquet", written)
+        for line in written.select(pl.concat_str(pl.lit(side), "row_id", "digest", "group", separator=" ")).to_series():
+            digest.update(line.encode())
     return PreparedData(
         folder=folder,
-        digest=sha256_json(content),
-        instruction=instructions.pop() if len(instructions) == 1 else None,
-        labels=tuple(sorted({answer_of(row) for row in every})) if labelled else None,
+        digest=digest.hexdigest(),
+        instruction=instruction,
+        labels=tuple(sorted(answers)) if labelled else None,
         counts=counts,
+        canaries=data.canaries,
     )

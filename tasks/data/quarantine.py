@@ -40,12 +40,11 @@ class Quarantine:
 
     Args:
         folder: `quarantine.parquet` is written here.
-        rows: how many rows are considered.
-        limit: largest share of them that may be taken out.
+        limit: largest share of the rows that may be taken out.
     """
 
-    def __init__(self, folder: Path, *, rows: int, limit: float) -> None:
-        self._folder, self._rows, self._limit = folder, rows, limit
+    def __init__(self, folder: Path, *, limit: float) -> None:
+        self._folder, self._limit = folder, limit
         self._taken = pl.DataFrame(schema=QUARANTINE)
 
     def __len__(self) -> int:
@@ -67,12 +66,15 @@ class Quarantine:
         first = pl.col("code").sort_by("rank", "reason").first()
         reasons = pl.col("reason").sort_by("rank", "reason").str.join("; ")
         whole = ranked.group_by("row_id").agg(code=first, reason=reasons)
-        taken = table.join(whole, on="row_id", how="inner", maintain_order="left").select(*QUARANTINE)
+        taken = table.join(whole, on="row_id", how="inner", maintain_order="left").select(*QUARANTINE).cast(QUARANTINE)
         self._taken = pl.concat([self._taken, taken])
         return table.join(whole, on="row_id", how="anti", maintain_order="left")
 
-    def close(self) -> None:
+    def close(self, rows: int) -> None:
         """Writes the file, and judges what is in it.
+
+        Args:
+            rows: how many were considered.
 
         Raises:
             DataError: more than the permitted share was taken out, or every row.
@@ -81,14 +83,14 @@ class Quarantine:
         self._taken.write_parquet(path)
         # A row that says what a held-out row says is no bad row, only one too many.
         bad = self._taken.filter(~pl.col("code").str.starts_with("LEAK_"))
-        share = bad.height / self._rows
+        share = bad.height / rows
         if share <= self._limit:
             return
         by_code = ", ".join(f"{code} {count}" for code, count in _count(bad).items())
         first = bad.row(0, named=True)
-        left = "no rows left after validation: " if bad.height == self._rows else ""
+        left = "no rows left after validation: " if bad.height == rows else ""
         raise DataError(
-            f"{left}{bad.height} of {self._rows} rows were quarantined ({by_code}); the first is {first['file']}, line {first['line']}: "
+            f"{left}{bad.height} of {rows} rows were quarantined ({by_code}); the first is {first['file']}, line {first['line']}: "
             f"{first['reason']}",
             where=str(path),
             expected=f"at most {self._limit:.1%} of the rows (data.max_bad_fraction)",

@@ -12,19 +12,22 @@ from tasks.data.quarantine import faults_of
 
 _CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x{9F}]"
 """C0 without tab and line ends, DEL, and C1."""
+_NO_CHAT = "NO_CHAT"
+"""Name of the check whose code and reason stand in the row."""
 _REASONS = {
-    "UNREADABLE_LINE": "the line cannot be read",
-    "NOT_TEXT": "a field is not text",
     "CONTROL_CHARACTERS": "{column} holds a control character",
     "EMPTY_OUTPUT": "output is empty",
     "EMPTY_INPUT": "there is nothing to work on: input is empty",
 }
 
 
-def find_faults(table: pl.DataFrame) -> pl.DataFrame:
+def find_faults(table: pl.DataFrame, *, one_instruction: bool) -> pl.DataFrame:
     """Checks each row of the canonical table.
 
-    A row without an input is fit if it has an instruction of its own; an instruction that the whole table shares asks nothing alone.
+    A row without an input is fit if it has an instruction of its own; an instruction that all rows share asks nothing alone.
+
+    Args:
+        one_instruction: all rows, also those of other shards, share one instruction or have none.
 
     Returns:
         Row id, code and reason of each fault (`tasks.data.quarantine.FAULTS`).
@@ -32,7 +35,7 @@ def find_faults(table: pl.DataFrame) -> pl.DataFrame:
     Raises:
         DataError: the table itself is not canonical.
     """
-    schema = _schema(input_required=table["instruction"].drop_nulls().n_unique() <= 1)
+    schema = _schema(input_required=one_instruction)
     try:
         # Whatever the environment says about pandera, and on an eager frame: a lazy one would pass unread.
         with config_context(validation_enabled=True, validation_depth=ValidationDepth.SCHEMA_AND_DATA):
@@ -43,18 +46,16 @@ def find_faults(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _schema(*, input_required: bool) -> pa.DataFrameSchema:
-    silent = pl.col("unreadable").is_null() & pl.col("input").is_null()
+    has_fields = pl.col("fault").is_null() | (pl.col("fault") == "NOT_TEXT")
+    silent = has_fields & pl.col("input").is_null()
     silent = silent if input_required else silent & pl.col("instruction").is_null()
-    # pandera hands null to a check as "passed" unless told otherwise.
+    clean = _check("CONTROL_CHARACTERS", _clean)
     checks = {
-        "instruction": [_check("CONTROL_CHARACTERS", _clean)],
-        "input": [_check("CONTROL_CHARACTERS", _clean)],
-        "output": [
-            _check("CONTROL_CHARACTERS", _clean),
-            _check("EMPTY_OUTPUT", lambda column: pl.col(column).is_not_null() | pl.col("unreadable").is_not_null()),
-        ],
-        "not_text": [_check("NOT_TEXT", lambda column: pl.col(column).is_null())],
-        "unreadable": [_check("UNREADABLE_LINE", lambda column: pl.col(column).is_null())],
+        "instruction": [clean],
+        "input": [clean],
+        "output": [clean, _check("EMPTY_OUTPUT", lambda column: pl.col(column).is_not_null() | ~has_fields)],
+        "turns": [],
+        "fault": [_check(_NO_CHAT, lambda column: pl.col(column).is_null())],
     }
     texts = {name: pa.Column(pl.String, nullable=True, checks=own) for name, own in checks.items()}
     return pa.DataFrameSchema(
@@ -64,6 +65,7 @@ def _schema(*, input_required: bool) -> pa.DataFrameSchema:
             "line": pa.Column(pl.Int64, pa.Check.ge(1)),
             **texts,
         },
+        # pandera hands null to a check as "passed" unless told otherwise.
         checks=pa.Check(lambda data: data.lazyframe.select(~silent), name="EMPTY_INPUT", ignore_na=False),
     )
 
@@ -78,11 +80,11 @@ def _clean(column: str) -> pl.Expr:
 
 def _faults(table: pl.DataFrame, cases: pl.DataFrame) -> pl.DataFrame:
     """pandera's failure cases hold raw values; only their place and check are read."""
-    ids, own_words = table["row_id"], {"NOT_TEXT": table["not_text"], "UNREADABLE_LINE": table["unreadable"]}
+    ids, own_faults, own_reasons = table["row_id"], table["fault"], table["fault_reason"]
     faults: set[tuple[str, str, str]] = set()
     for column, check, index in cases.select("column", "check", "index").iter_rows():
-        if index is None or check not in _REASONS:
-            raise DataError(f"the table is not canonical: {check} of {column or 'the table'} fails", expected="what `read_table` returns")
-        reason = own_words[check][index] if check in own_words else _REASONS[check].format(column=column)
-        faults.add((ids[index], check, reason))
+        if index is None or check not in (_NO_CHAT, *_REASONS):
+            raise DataError(f"the table is not canonical: {check} of {column or 'the table'} fails", expected="what `Source` reads")
+        own = (own_faults[index], own_reasons[index])
+        faults.add((ids[index], *(own if check == _NO_CHAT else (check, _REASONS[check].format(column=column)))))
     return faults_of(sorted(faults))

@@ -2,13 +2,16 @@
 
 from pathlib import Path
 
+import polars as pl
 from prefect import task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import PreparedData, RunContext
+from tasks.data.assignments import assignments_path, history_folder, keep_assignments, moves_digest, read_assignments
 from tasks.data.quarantine import count_by_code
+from tasks.data.readers import location_digests
 from tasks.data.sources import source_digests
 from tasks.files import stage_store
 from tasks.models import identify_base
@@ -22,33 +25,32 @@ def prepare(config: PipelineConfig, context: RunContext) -> StageResult[Prepared
     Raises:
         DataError: see `tasks.data.prepare.prepare_data`.
     """
+    history = history_folder(context.workspace, config.registry.model_name, config.data.split)
+    recorded = read_assignments(assignments_path(history))
     inputs = {
         "sources": source_digests(config.data.source),
-        "data": config.data.model_dump(mode="json", exclude={"source": {"path", "test_path"}}),
+        "benchmarks": [location_digests(location) for location in config.data.split.benchmark_paths],
+        "data": config.data.model_dump(mode="json", exclude={"source": {"path", "test_path"}, "split": {"benchmark_paths"}}),
         "max_length": config.model.max_length,
-        "base": identify_base(config.model, context.workspace).digest,  # its tokenizer decides which rows are too long
+        "base": identify_base(config.model, context.workspace).digest,  # its tokenizer and template decide which rows are fit
+        "division": history.name,
+        "moves": moves_digest(recorded),
     }
 
     def build(folder: Path) -> PreparedData:
         # Imported only when there is something to do: they bring pandera and transformers.
-        from tasks.chat import count_tokens_of
-        from tasks.data.lengths import lazy_counter
         from tasks.data.prepare import prepare_data
+        from tasks.data.template import template_of
 
-        count_tokens = lazy_counter(lambda: count_tokens_of(config.model, context.workspace))
-        return prepare_data(config.data, max_length=config.model.max_length, count_tokens=count_tokens, folder=folder)
+        return prepare_data(config.data, template=template_of(config.model, context.workspace), folder=folder, recorded=recorded)
 
     result = run_stage(stage_store(context.workspace), "prepare", inputs, PreparedData, build)
+    keep_assignments(assignments_path(history), pl.read_parquet(result.value.folder / "split.parquet"))
     _show(result)
     return result
 
 
 def _show(result: StageResult[PreparedData]) -> None:
-    from tasks.data.sensitive import reported_kinds
-
     counts = [{"rows": name, "count": count} for name, count in result.value.counts.model_dump().items()]
-    kept = [{"rows": f"with {kind}, kept", "count": count} for kind, count in reported_kinds(result.value.folder).items()]
     codes = [{"rows": f"quarantined: {code}", "count": count} for code, count in count_by_code(result.value.folder).items()]
-    create_table_artifact(
-        table=counts + kept + codes, key="data-preparation", description=f"Rows in and out. Files: `{result.value.folder}`"
-    )
+    create_table_artifact(table=counts + codes, key="data-preparation", description=f"Rows in and out. Files: `{result.value.folder}`")

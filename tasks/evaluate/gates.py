@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +27,12 @@ class Case:
     evaluation: EvaluationResult
     outcomes: Outcomes
     trained: TrainedModel
+    canaries: int = 0
 
 
 def judge_gates(gates: Mapping[str, GateConfig], case: Case, *, data_digest: str, config_digest: str) -> GateReport:
-    """Judges all gates, in the order of their names."""
-    results = tuple(_judge(name, gates[name], case) for name in sorted(gates))
+    """Judges all gates, in the order of their names, and behind them what no configuration can switch off."""
+    results = (*(_judge(name, gates[name], case) for name in sorted(gates)), *_refuse_canaries(case))
     return GateReport(
         artifact_digest=case.trained.artifact_digest,
         data_digest=data_digest,
@@ -60,6 +61,15 @@ def _judge(name: str, gate: GateConfig, case: Case) -> GateResult:
             return _judge_non_inferiority(name, gate, case)
         case OverfittingGate():
             return _judge_overfitting(name, gate, case)
+
+
+def _refuse_canaries(case: Case) -> Iterator[GateResult]:
+    """A model that was trained on planted sentences is for experiments only."""
+    if case.canaries:
+        yield GateResult(
+            name="no_canaries", kind="canaries", metric=None, value=float(case.canaries), threshold=0.0, interval=None, rows=None,
+            outcome="fail", reason=f"{case.canaries} canaries are planted in the training rows (data.canaries): never promoted",
+        )  # fmt: skip
 
 
 def _fault(case: Case) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline_config.gates import GateConfig
-from tasks.artifacts import EvaluationResult, GateEvidence, GateReport, Record, TrainedModel
+from tasks.artifacts import EvaluationResult, GateEvidence, GateReport, PreparedData, Record, TrainedModel
 from tasks.evaluate.gates import REPORT, Case, judge_gates, write_report
 from tasks.evaluate.outcomes import read_outcomes
 from tasks.files import stage_store
@@ -19,7 +19,7 @@ class _Judged(Record):
 def judge_evaluation(
     gates: Mapping[str, GateConfig],
     workspace: Path,
-    data_digest: str,
+    prepared: PreparedData,
     trained: TrainedModel,
     evaluated: StageResult[EvaluationResult],
     *,
@@ -30,13 +30,14 @@ def judge_evaluation(
         "gates": {name: gate.model_dump(mode="json") for name, gate in gates.items()},
         "evaluation": evaluated.key,
         "trained": trained.model_dump(mode="json", exclude={"folder"}),
-        "data": data_digest,
+        "data": prepared.digest,
+        "canaries": prepared.canaries,
         "config": config_digest,
     }
 
     def build(folder: Path) -> _Judged:
-        case = Case(evaluated.value, read_outcomes(evaluated.value.folder), trained)
-        report = judge_gates(gates, case, data_digest=data_digest, config_digest=config_digest)
+        case = Case(evaluated.value, read_outcomes(evaluated.value.folder), trained, prepared.canaries)
+        report = judge_gates(gates, case, data_digest=prepared.digest, config_digest=config_digest)
         return _Judged(folder=folder, digest=write_report(folder, report).digest)
 
     result = run_stage(stage_store(workspace), "gates", inputs, _Judged, build)

@@ -51,7 +51,7 @@ def judge(
 ) -> StageResult[GateEvidence]:
     """Judges all gates. The same inputs give the same report, byte for byte."""
     result = judge_evaluation(
-        config.gates, context.workspace, prepared.value.digest, trained.value, evaluated, config_digest=config_digest(config)
+        config.gates, context.workspace, prepared.value, trained.value, evaluated, config_digest=config_digest(config)
     )
     report = result.value.report
     _show(report)

@@ -6,9 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline_config.data import ColumnMapping, DataConfig, SourceConfig, SplitConfig
+import polars as pl
+
+from pipeline_config.data import ChecksConfig, ColumnMapping, DataConfig, SourceConfig, SplitConfig
 from tasks.artifacts import PreparedData
 from tasks.data.prepare import prepare_data
+from tasks.data.sources import Source
+from tasks.data.template import ChatTemplate
 from tasks.rows import Message
 
 
@@ -35,7 +39,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
 
 def data_config(path: Path, *, split: Mapping[str, Any] | None = None, source: Mapping[str, Any] | None = None, **rest: Any) -> DataConfig:
     """A configuration for :func:`tickets`, which differ in a number only: near rows are left where they are unless a test asks."""
-    return DataConfig(source=SourceConfig(path=path, **source or {}), split=SplitConfig(**{"near_jaccard": None, **(split or {})}), **rest)
+    plain = {"split": SplitConfig(**{"near_jaccard": None, **(split or {})}), "checks": ChecksConfig(near_duplicate_jaccard=None)}
+    return DataConfig(source=SourceConfig(path=path, **source or {}), **{**plain, **rest})
 
 
 def labelled_csv(path: Path, **source: Any) -> SourceConfig:
@@ -49,5 +54,15 @@ def count_words(messages: list[Message]) -> int:
     return sum(len(message["content"].split()) + 4 for message in messages)
 
 
-def prepare(data: DataConfig, folder: Path, *, max_length: int = 512) -> PreparedData:
-    return prepare_data(data, max_length=max_length, count_tokens=count_words, folder=folder)
+def template(max_length: int = 512) -> ChatTemplate:
+    """A template that renders everything, with two control tokens."""
+    return ChatTemplate(max_length, count_words, lambda: {"<|begin|>", "<|end|>"}, frozenset)
+
+
+def prepare(data: DataConfig, folder: Path, *, max_length: int = 512, recorded: pl.DataFrame | None = None) -> PreparedData:
+    return prepare_data(data, template=template(max_length), folder=folder, recorded=recorded)
+
+
+def read_table(source: SourceConfig, group_column: str | None = None) -> pl.DataFrame:
+    """All shards of a source."""
+    return pl.concat(Source(source, group_column).shards())

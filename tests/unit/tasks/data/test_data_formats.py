@@ -2,67 +2,31 @@
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_config.data import ColumnMapping
+from pipeline_config.data import Format
 from pipeline_config.errors import DataError
-from tasks.data.formats import Chat, Code, Fault, Format, Turn, convert, detect
+from tasks.data.formats import Chat, Code, Fault, Turn, convert, detect
 
 USER: Turn = {"role": "user", "content": " q "}
 ANSWER: Turn = {"role": "assistant", "content": "a"}
 CALL = '[{"function": {"name": "f", "arguments": {"x": 1}}}]'
 
 
-def chat_of(record: Mapping[str, object], format: Format, constant: str | None = None, **columns: Any) -> Chat:
-    found = convert(record, format, ColumnMapping(**columns), constant)
+def chat_of(record: Mapping[str, object], format: Format) -> Chat:
+    found = convert(record, format)
     assert not isinstance(found, Fault), found
     return found
 
 
-def fault_of(record: Mapping[str, object], format: Format, constant: str | None = None, **columns: Any) -> tuple[str, str]:
-    found = convert(record, format, ColumnMapping(**columns), constant)
+def fault_of(record: Mapping[str, object], format: Format) -> tuple[str, str]:
+    found = convert(record, format)
     assert isinstance(found, Fault), found
     return found.code, found.reason
-
-
-# Texts in columns
-
-
-@pytest.mark.parametrize("empty", [{}, {"input": None}, {"input": ""}, {"input": " \n"}])
-def test_an_instruction_without_an_input_is_a_user_turn(empty: dict[str, object]) -> None:
-    assert chat_of({"instruction": " q ", "output": " a\n", **empty}, "instruction") == [USER, ANSWER]
-
-
-def test_an_instruction_with_an_input_is_a_system_turn_before_it() -> None:
-    record = {"instruction": "i", "input": " q ", "output": "a", "id": 3}
-    assert chat_of(record, "instruction") == [{"role": "system", "content": "i"}, USER, ANSWER]
-    assert chat_of(record, "instruction", "constant") == [{"role": "system", "content": "constant"}, USER, ANSWER]
-
-
-def test_columns_are_read_under_the_names_given() -> None:
-    names = {"instruction": None, "input": "text", "output": "label"}
-    assert chat_of({"text": " q ", "label": "a", "input": "other"}, "columns", **names) == [USER, ANSWER]
-    assert chat_of({"text": " q ", "label": "a"}, "columns", "i", **names)[0] == {"role": "system", "content": "i"}
-
-
-@pytest.mark.parametrize(
-    ("record", "constant", "fault"),
-    [
-        ({"input": "q", "output": 3}, None, ("NOT_TEXT", "output is of type int")),
-        ({"input": ["q"], "output": float("nan")}, None, ("NOT_TEXT", "input is of type list; output is of type float")),
-        ({"input": "\ud83d", "output": "a"}, None, ("NOT_TEXT", "input is not valid Unicode")),
-        ({"input": "q", "output": None}, None, ("EMPTY_TURN", "output is empty")),
-        ({"input": "q", "output": " "}, None, ("EMPTY_TURN", "output is empty")),
-        ({"output": "a"}, None, ("EMPTY_TURN", "there is nothing to work on: input is empty")),
-        ({"output": "a", "input": " "}, "i", ("EMPTY_TURN", "there is nothing to work on: input is empty")),
-    ],
-)
-def test_what_is_wrong_with_columns(record: dict[str, object], constant: str | None, fault: tuple[str, str]) -> None:
-    assert fault_of(record, "instruction", constant) == fault
 
 
 # Chats
@@ -112,7 +76,7 @@ def test_a_function_call_of_sharegpt_is_the_assistants(role: str) -> None:
 
 def test_sharegpt_may_hold_the_system_turn_beside_the_turns() -> None:
     record: dict[str, object] = {"conversations": [{"from": "human", "value": " q "}, {"from": "gpt", "value": "a"}], "system": "s"}
-    assert chat_of(record, "sharegpt", "constant") == [{"role": "system", "content": "s"}, USER, ANSWER]
+    assert chat_of(record, "sharegpt") == [{"role": "system", "content": "s"}, USER, ANSWER]
     assert fault_of({**record, "system": 3}, "sharegpt") == ("NOT_TEXT", "system is of type int")
 
 
@@ -126,14 +90,6 @@ def test_prompt_and_completion_are_texts_or_lists_of_turns() -> None:
 def test_a_completion_that_is_json_text_stays_text() -> None:
     text = '[{"name": "x"}]'
     assert chat_of({"prompt": " q ", "completion": text}, "prompt_completion") == [USER, {"role": "assistant", "content": text}]
-
-
-@pytest.mark.parametrize("first", [[], [{"role": "system", "content": " "}]])
-def test_a_constant_instruction_opens_a_chat_that_has_no_system_turn(first: Chat) -> None:
-    assert chat_of({"messages": [*first, USER, ANSWER]}, "chat", "i") == [{"role": "system", "content": "i"}, USER, ANSWER]
-    assert chat_of({"messages": [*first, USER, ANSWER]}, "chat") == [USER, ANSWER]
-    own: Turn = {"role": "system", "content": "own"}
-    assert chat_of({"messages": [own, USER, ANSWER]}, "chat", "i") == [own, USER, ANSWER]
 
 
 IMAGE = [{"type": "image", "image": "secret"}]
@@ -208,7 +164,7 @@ def test_what_is_wrong_with_a_prompt_and_its_completion(record: dict[str, object
         ([{"input": "q", "output": "a"}], "instruction", "have `input` and `output`"),
         ([{"messages": [USER, ANSWER], "prompt": "q", "prompt_id": "x"}], "chat", "have `messages`"),
         ([{"messages": "[]"}], "chat", "have `messages`"),
-        ([{"conversations": []}, {"conversations": None}], "sharegpt", "1 of 2 records looked at have `conversations`"),
+        ([{"conversations": []}, {"id": 1}], "sharegpt", "1 of 2 records looked at have `conversations`"),
         ([{"prompt": "q", "completion": "a"}], "prompt_completion", "have `prompt` and `completion`"),
         ([{"prompt": [USER], "completion": [ANSWER]}], "prompt_completion", "have `prompt` and `completion`"),
         ([{"messages": [], "output": "a", "input": "q"}, {"messages": []}], "chat", "2 of 2"),
@@ -234,7 +190,6 @@ def test_a_table_that_fits_nothing_is_refused_with_its_columns_and_the_nearest_n
     assert "data.source.columns" in message
     assert "prompt, completion (prompt_completion)" in message
     assert "there are none" in refusal([])
-    assert "messages" in refusal([{"messages": 3}])
 
 
 def test_two_formats_that_fit_equally_are_refused() -> None:
@@ -269,9 +224,6 @@ SYSTEMS = st.lists(TEXTS.map(as_turn("system")), max_size=1)
 CHATS = st.tuples(SYSTEMS, st.lists(exchanges(), min_size=1, max_size=3)).map(
     lambda parts: parts[0] + [t for turns in parts[1] for t in turns]
 )
-SHORT = st.tuples(SYSTEMS, TEXTS, ANSWERS).map(
-    lambda parts: [*parts[0], {"role": "user", "content": parts[1]}, {"role": "assistant", "content": parts[2]}]
-)
 
 
 @given(chat=CHATS, in_parts=st.booleans(), as_text=st.booleans())
@@ -302,16 +254,6 @@ def test_a_chat_written_as_sharegpt_comes_back(chat: Chat) -> None:
     assert chat_of({"conversations": turns}, "sharegpt") == chat
 
 
-@given(chat=SHORT)
-def test_a_chat_written_as_texts_comes_back(chat: Chat) -> None:
-    texts = [turn["content"] for turn in chat]
-    system, question, answer = texts if len(texts) == 3 else (None, *texts)
-    alone = {"instruction": question, "input": None} if system is None else {"instruction": system, "input": question}
-    assert chat_of({**alone, "output": answer}, "instruction") == chat
-    assert chat_of({"q": question, "a": answer}, "columns", system, instruction=None, input="q", output="a") == chat
-    assert chat_of({"prompt": question, "completion": answer}, "prompt_completion", system) == chat
-
-
 # Anything at all
 
 SCALARS = (
@@ -323,9 +265,9 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dict
 
 
 @settings(max_examples=200)
-@given(record=st.dictionaries(KEYS, JSON), format=st.sampled_from(get_args(Format)), constant=st.none() | TEXTS)
-def test_any_json_is_a_sound_chat_or_a_fault(record: dict[str, object], format: Format, constant: str | None) -> None:
-    found = convert(record, format, ColumnMapping(), constant)
+@given(record=st.dictionaries(KEYS, JSON), format=st.sampled_from(["chat", "sharegpt", "prompt_completion"]))
+def test_any_json_is_a_sound_chat_or_a_fault(record: dict[str, object], format: Format) -> None:
+    found = convert(record, format)
     if isinstance(found, Fault):
         assert found.code in get_args(Code)
         return
@@ -344,7 +286,6 @@ def test_deep_nesting_is_a_fault_everywhere() -> None:
         ({"messages": [{"role": "user", "content": deep}]}, "chat"),
         ({"messages": [USER, {**ANSWER, "tool_calls": deep}]}, "chat"),
         ({"messages": [USER, {**ANSWER, "tool_calls": "[" * 100_000}]}, "chat"),
-        ({"output": deep, "input": "q"}, "instruction"),
     ]
     for record, format in cases:
         assert fault_of(record, format)[0] == "NOT_TEXT"

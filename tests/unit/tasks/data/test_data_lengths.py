@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from pipeline_config.data import SourceConfig
 from tasks.data.lengths import find_too_long, lazy_counter
-from tasks.data.sources import TABLE, read_table
+from tasks.data.sources import TABLE
 from tasks.rows import Message, to_messages
-from tests.unit.tasks.data.data_builders import count_words, ticket, write_jsonl
+from tests.unit.tasks.data.data_builders import count_words, read_table, ticket, write_jsonl
 
 
 def count_bytes(messages: list[Message]) -> int:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import random
 import tempfile
 import time
 from pathlib import Path
@@ -12,14 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_config.data import DataConfig, SplitConfig
+from pipeline_config.data import ChecksConfig, DataConfig, SourceConfig, SplitConfig
 from pipeline_config.errors import DataError
 from tasks.artifacts import PreparedData, RowCounts
-from tasks.data.prepare import SIDES, prepare_data, require_balance
+from tasks.data.assignments import ASSIGNMENTS, merge
+from tasks.data.prepare import prepare_data, require_balance
 from tasks.data.quarantine import QUARANTINE, count_by_code
-from tasks.data.split import SPLIT
+from tasks.data.split import SIDES, SPLIT
 from tasks.rows import Row, answer_of, messages_digest, read_rows
-from tests.unit.tasks.data.data_builders import count_words, data_config, labelled_csv, prepare, ticket, tickets, write_csv, write_jsonl
+from tests.unit.tasks.data.data_builders import data_config, labelled_csv, prepare, template, ticket, tickets, write_csv, write_jsonl
 
 
 def sides(prepared: PreparedData) -> dict[str, list[Row]]:
@@ -160,7 +162,10 @@ def test_a_reworded_instruction_leaves_every_row_on_its_side(tmp_path: Path) -> 
     path = write_csv(tmp_path / "a.csv", ["text", "category"], [[f"text {n}", "ab"[n % 2]] for n in range(60)])
     sources = [labelled_csv(path, instruction=text) for text in ("Name it.", "Classify it.")]
     one, other = (
-        prepare(DataConfig(source=source, split=SplitConfig(near_jaccard=None)), tmp_path / str(index))
+        prepare(
+            DataConfig(source=source, split=SplitConfig(near_jaccard=None), checks=ChecksConfig(near_duplicate_jaccard=None)),
+            tmp_path / str(index),
+        )
         for index, source in enumerate(sources)
     )
     assert {side: [row["row_id"] for row in rows] for side, rows in sides(one).items()} == {
@@ -270,6 +275,13 @@ def test_every_row_has_exactly_one_fate_whatever_the_table(
     assert all(not texts[one] & texts[other] for one, other in itertools.combinations(SIDES, 2))
 
 
+def unlike_tickets(count: int) -> list[dict[str, object]]:
+    """Fit rows of which no two are near."""
+    draw = random.Random(3)
+    texts = [" ".join("".join(draw.choices("abcdefghijklmnop", k=6)) for _ in range(8)) for _ in range(count)]
+    return [ticket(0, ("network", "email")[number % 2], input=text) for number, text in enumerate(texts)]
+
+
 LONG = "the mail client asks for my password every few minutes since the update on {}, and saving it does not help at all"
 
 
@@ -277,7 +289,7 @@ LONG = "the mail client asks for my password every few minutes since the update 
 def test_training_rows_that_nearly_repeat_a_test_row_are_taken_out_and_are_no_bad_rows(
     tmp_path: Path, jaccard: float | None, taken: int
 ) -> None:
-    train = [*tickets(each=12), ticket(90, input=LONG.format("Monday")), ticket(91, "email", input=LONG.format("Tuesday"))]
+    train = [*unlike_tickets(24), ticket(90, input=LONG.format("Monday")), ticket(91, "email", input=LONG.format("Tuesday"))]
     test = [ticket(200, input=LONG.format("Friday")), ticket(201, "email", input="may I have a second screen at my desk in Leeds")]
     paths = [write_jsonl(tmp_path / name, rows) for name, rows in (("train.jsonl", train), ("test.jsonl", test))]
     data = data_config(
@@ -288,6 +300,117 @@ def test_training_rows_that_nearly_repeat_a_test_row_are_taken_out_and_are_no_ba
     assert near.height == taken
     assert set(near["code"]) <= {"LEAK_NEAR"}
     require_balance(prepared.counts)
+
+
+def nearly(text: str, number: int) -> str:
+    """The text with one word more."""
+    return f"{text} {'abcdefgh'[number] * 6}"
+
+
+def test_near_rows_stay_on_one_side_and_of_those_with_one_answer_one_is_kept(tmp_path: Path) -> None:
+    rows = unlike_tickets(40)
+    twins = [row | {"input": nearly(str(row["input"]), 1)} for row in rows[:10]]
+    others = [row | {"input": nearly(str(row["input"]), 2), "output": "third"} for row in rows[:10]]
+    path = write_jsonl(tmp_path / "a.jsonl", rows + twins + others)
+    prepared = prepare(DataConfig(source=SourceConfig(path=path)), tmp_path / "out")
+    assert prepared.counts.duplicates == 10
+    removed = pl.read_parquet(prepared.folder / "duplicates.parquet")
+    assert set(removed["kind"]) == {"near"}
+    assert removed.select(pl.max_horizontal("line", "of_line") - pl.min_horizontal("line", "of_line")).to_series().to_list() == [40] * 10
+    split = pl.read_parquet(prepared.folder / "split.parquet")
+    assert split["group"].n_unique() == 40
+    assert split.group_by("group").agg(pl.col("side").n_unique())["side"].max() == 1
+    assert count_by_code(prepared.folder) == {}
+
+
+def recorded_of(*prepared: PreparedData) -> pl.DataFrame:
+    recorded = pl.DataFrame(schema=ASSIGNMENTS)
+    for each in prepared:
+        recorded = merge(recorded, pl.read_parquet(each.folder / "split.parquet"))
+    return recorded
+
+
+def texts_by_side(prepared: PreparedData) -> dict[str, set[str]]:
+    return {side: {row["messages"][1]["content"] for row in rows} for side, rows in sides(prepared).items()}
+
+
+def test_a_split_that_was_kept_holds_whatever_is_added_and_whatever_the_fractions_are(tmp_path: Path) -> None:
+    few, many = unlike_tickets(60)[:30], unlike_tickets(60)
+    paths = [write_jsonl(tmp_path / f"{n}.jsonl", rows) for n, rows in enumerate((few, many))]
+    before = prepare(data_config(paths[0]), tmp_path / "one")
+    after = prepare(
+        data_config(paths[1], split={"test_fraction": 0.1, "validation_fraction": 0.5}), tmp_path / "two", recorded=recorded_of(before)
+    )
+    one, two = texts_by_side(before), texts_by_side(after)
+    assert all(one[side] <= two[side] for side in SIDES)
+
+
+def test_new_rows_that_connect_training_rows_with_a_test_row_make_all_of_them_test_rows(tmp_path: Path) -> None:
+    rows = unlike_tickets(30)
+    first = prepare(DataConfig(source=SourceConfig(path=write_jsonl(tmp_path / "a.jsonl", rows))), tmp_path / "one")
+    by_side = texts_by_side(first)
+    test, train = min(by_side["test"]), min(by_side["train"])
+    bridge = [ticket(0, "third", input=f"{test} {train}"), ticket(0, "fourth", input=f"{test} {train} more")]
+    path = write_jsonl(tmp_path / "b.jsonl", rows + bridge)
+    joined = DataConfig(source=SourceConfig(path=path), split=SplitConfig(near_jaccard=0.4))
+    second = prepare(joined, tmp_path / "two", recorded=recorded_of(first))
+    assert {test, train} <= texts_by_side(second)["test"]
+    assert by_side["test"] <= texts_by_side(second)["test"]
+    recorded = recorded_of(first, second)
+    assert recorded.filter("moved").height == 1
+
+
+def test_a_former_test_row_may_not_be_trained_on_when_it_leaves_the_test_file(tmp_path: Path) -> None:
+    train, test = write_jsonl(tmp_path / "train.jsonl", unlike_tickets(20)), tmp_path / "test.jsonl"
+    held = [row | {"input": f"other {row['input']}"} for row in unlike_tickets(24)[20:]]
+    write_jsonl(test, held)
+    first = prepare(data_config(train, source={"test_path": test}), tmp_path / "one")
+    write_jsonl(train, [*unlike_tickets(20), held[0]])
+    write_jsonl(test, held[1:])
+    second = prepare(data_config(train, source={"test_path": test}), tmp_path / "two", recorded=recorded_of(first))
+    quarantined = pl.read_parquet(second.folder / "quarantine.parquet")
+    assert quarantined.select("line", "code", "reason").rows() == [(21, "LEAK_GROUP", "its group had a test row in an earlier run")]
+
+
+def test_rows_that_repeat_a_benchmark_are_not_trained_on(tmp_path: Path) -> None:
+    rows = unlike_tickets(40)
+    benchmark = write_jsonl(tmp_path / "benchmark.jsonl", [rows[3], rows[4] | {"input": nearly(str(rows[4]["input"]), 0)}, ticket(5)])
+    data = data_config(
+        write_jsonl(tmp_path / "a.jsonl", rows), split={"near_jaccard": 0.65, "benchmark_paths": [benchmark], "test_fraction": 0.01}
+    )
+    prepared = prepare(data, tmp_path / "out")
+    assert count_by_code(prepared.folder) == {"LEAK_BENCHMARK": 2}
+    assert pl.read_parquet(prepared.folder / "quarantine.parquet")["line"].sort().to_list() == [4, 5]
+    require_balance(prepared.counts)
+
+
+def test_chats_of_several_turns_are_kept_as_they_are(tmp_path: Path) -> None:
+    chats = [
+        [
+            {"role": "user", "content": f"{row['input']} first"}, {"role": "assistant", "content": "Which one?"},
+            {"role": "user", "content": str(row["input"])}, {"role": "assistant", "content": str(row["output"])},
+        ]
+        for row in unlike_tickets(30)
+    ]  # fmt: skip
+    path = write_jsonl(tmp_path / "a.jsonl", [{"messages": chat} for chat in chats])
+    prepared = prepare(data_config(path), tmp_path / "out")
+    rows = list(itertools.chain(*sides(prepared).values()))
+    assert sorted(map(str, chats)) == sorted(str(row["messages"]) for row in rows)
+    assert all(row["digest"] == messages_digest(row["messages"]) for row in rows)
+
+
+def test_canaries_are_planted_among_the_training_rows_only_and_are_said(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", tickets())
+    plain, planted = (prepare(data_config(path, canaries=count), tmp_path / str(count)) for count in (0, 3))
+    assert planted.canaries == 3
+    assert planted.counts == plain.counts
+    assert planted.labels == plain.labels
+    assert planted.digest != plain.digest
+    before, after = sides(plain), sides(planted)
+    assert (after["test"], after["validation"]) == (before["test"], before["validation"])
+    extra = [row for row in after["train"] if row not in before["train"]]
+    assert len({row["digest"] for row in extra}) == len(extra) == 3
+    assert all(row["messages"][0] == {"role": "system", "content": "Name the queue."} for row in extra)
 
 
 def banking77() -> Path:
@@ -303,15 +426,14 @@ def test_banking77_is_prepared_within_seconds_and_its_own_leaks_are_quarantined(
     folder = banking77()
     source = labelled_csv(folder / "train.csv", test_path=folder / "test.csv")
     started = time.monotonic()
-    prepared = prepare_data(
-        DataConfig(source=source, split=SplitConfig(), **limits), max_length=512, count_tokens=count_words, folder=tmp_path
-    )
+    prepared = prepare_data(DataConfig(source=source, split=SplitConfig(), **limits), template=template(), folder=tmp_path)
     assert time.monotonic() - started < 20
     assert prepared.counts.read == 10_003 + 3_080
     leaks = count_by_code(prepared.folder)
     assert leaks.keys() == {"LEAK_EXACT", "LEAK_NEAR"}
-    assert leaks["LEAK_EXACT"] == 7
-    assert 700 < leaks["LEAK_NEAR"] < 2_000, "training rows that nearly repeat one of the 3,080 test rows, or a validation row"
+    assert leaks["LEAK_EXACT"] == 6
+    assert 600 < leaks["LEAK_NEAR"] < 1_000, "training rows that nearly repeat one of the 3,080 test rows"
+    assert 100 < prepared.counts.duplicates < 300
     assert prepared.labels is not None
     assert len(prepared.labels) == 77
     require_balance(prepared.counts)

@@ -9,14 +9,20 @@ import pytest
 from pipeline_config.data import ColumnMapping, SourceConfig
 from pipeline_config.errors import DataError
 from tasks.data.schema import find_faults
-from tasks.data.sources import TABLE, read_table
-from tests.unit.tasks.data.data_builders import labelled_csv, ticket, write_csv, write_jsonl
+from tasks.data.sources import TABLE
+from tests.unit.tasks.data.data_builders import labelled_csv, read_table, ticket, write_csv, write_jsonl
 
 
 def faults(tmp_path: Path, *rows: dict[str, object]) -> list[tuple[int, str, str]]:
     """Line, code and reason of each fault."""
     table = read_table(SourceConfig(path=write_jsonl(tmp_path / "a.jsonl", rows)), None)
-    return find_faults(table).join(table, on="row_id").sort("line", "code", "reason").select("line", "code", "reason").rows()
+    return (
+        find_faults(table, one_instruction=table["instruction"].drop_nulls().n_unique() <= 1)
+        .join(table, on="row_id")
+        .sort("line", "code", "reason")
+        .select("line", "code", "reason")
+        .rows()
+    )
 
 
 def test_fit_rows_have_no_faults(tmp_path: Path) -> None:
@@ -46,7 +52,7 @@ def test_rejects_a_row_without_an_input_when_all_share_one_instruction(tmp_path:
 
 def test_rejects_a_row_without_an_input_beside_a_constant_instruction(tmp_path: Path) -> None:
     table = read_table(labelled_csv(write_csv(tmp_path / "a.csv", ["text", "category"], [["a", "x"], ["", "x"]])), None)
-    assert find_faults(table)["code"].to_list() == ["EMPTY_INPUT"]
+    assert find_faults(table, one_instruction=table["instruction"].drop_nulls().n_unique() <= 1)["code"].to_list() == ["EMPTY_INPUT"]
 
 
 def test_an_instruction_of_its_own_needs_no_input(tmp_path: Path) -> None:
@@ -90,10 +96,10 @@ def test_no_reason_repeats_a_value_of_the_row(tmp_path: Path) -> None:
 def test_a_table_that_is_not_canonical_is_an_error_not_a_fault(broken: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
     row = {"row_id": "a", "from_test": False, "file": "f", "line": 1, "input": "i", "output": "o"}
     with pytest.raises(DataError, match="not canonical"):
-        find_faults(broken(pl.DataFrame([row], schema=TABLE)))
+        find_faults(one_instruction=True, table=broken(pl.DataFrame([row], schema=TABLE)))
 
 
 def test_a_column_without_text_in_a_parquet_file_is_a_fault_of_each_row(tmp_path: Path) -> None:
     pl.DataFrame({"text": ["a", "b"], "label": [0, 1]}).write_parquet(tmp_path / "a.parquet")
     source = SourceConfig(path=tmp_path / "a.parquet", columns=ColumnMapping(instruction=None, input="text", output="label"))
-    assert find_faults(read_table(source, None))["code"].to_list() == ["NOT_TEXT"] * 2
+    assert find_faults(read_table(source, None), one_instruction=True)["code"].to_list() == ["NOT_TEXT"] * 2

@@ -9,9 +9,10 @@ import pytest
 
 from pipeline_config.data import ColumnMapping, SourceConfig
 from pipeline_config.errors import DataError
+from tasks.data.chats import messages_of
 from tasks.data.schema import find_faults
-from tasks.data.sources import read_table, source_digests
-from tests.unit.tasks.data.data_builders import labelled_csv, ticket, write_csv, write_jsonl
+from tasks.data.sources import Source, source_digests
+from tests.unit.tasks.data.data_builders import labelled_csv, read_table, ticket, write_csv, write_jsonl
 
 
 def refusal(source: SourceConfig, group_column: str | None = None) -> str:
@@ -78,9 +79,9 @@ def test_a_line_that_cannot_be_read_is_a_row_of_its_own(tmp_path: Path) -> None:
     path.write_bytes(b'{"input": "a", "output": "b"}\n{"input": \n["a"]\n{"input": "caf\xe9"}\n{"input": "c", "output": "d"}\n')
     table = read_table(SourceConfig(path=path), None)
     assert table["line"].to_list() == [1, 2, 3, 4, 5]
-    assert table["unreadable"].is_not_null().to_list() == [False, True, True, True, False]
+    assert table["fault"].to_list() == [None, *["UNREADABLE_LINE"] * 3, None]
     assert table["row_id"].n_unique() == 5
-    faults = find_faults(table)
+    faults = find_faults(table, one_instruction=True)
     assert faults["code"].to_list() == ["UNREADABLE_LINE"] * 3
     assert not faults["reason"].str.contains("caf").any()
 
@@ -106,13 +107,14 @@ def test_cuts_white_space_off_an_answer_and_makes_blank_fields_null(tmp_path: Pa
 @pytest.mark.parametrize("value", [3, 2.5, True, ["a"], {"a": 1}])
 def test_says_which_field_is_not_text(tmp_path: Path, value: object) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", [ticket(1, output=value)])
-    assert read_table(SourceConfig(path=path), None)["not_text"].to_list() == [f"output is of type {type(value).__name__}"]
+    table = read_table(SourceConfig(path=path), None)
+    assert table.select("fault", "fault_reason").rows() == [("NOT_TEXT", f"output is of type {type(value).__name__}")]
 
 
 def test_half_a_surrogate_pair_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"instruction": "i", "input": "\\ud83d broken", "output": "o"}\n', encoding="utf-8")
-    assert read_table(SourceConfig(path=path), None)["not_text"].to_list() == ["input is not valid Unicode"]
+    assert read_table(SourceConfig(path=path), None)["fault_reason"].to_list() == ["input is not valid Unicode"]
 
 
 def test_a_row_keeps_its_id_when_rows_are_added_before_it(tmp_path: Path) -> None:
@@ -173,13 +175,56 @@ def test_a_forgotten_input_column_is_refused_beside_a_constant_instruction(tmp_p
 
 
 def test_a_file_with_nothing_to_ask_is_refused(tmp_path: Path) -> None:
-    assert "unknown columns `instruction`, `input`" in refusal(SourceConfig(path=write_jsonl(tmp_path / "a.jsonl", [{"output": "x"}])))
+    path = write_jsonl(tmp_path / "a.jsonl", [{"output": "x"}])
+    assert "unknown columns `instruction`, `input`" in refusal(SourceConfig(path=path, columns=ColumnMapping()))
+    assert "the columns fit no known format: output" in refusal(SourceConfig(path=path))
 
 
 @pytest.mark.parametrize("absent", ["instruction", "input"])
 def test_one_of_the_asking_columns_may_be_absent_under_its_default_name(tmp_path: Path, absent: str) -> None:
     row = {name: value for name, value in ticket(1).items() if name != absent}
     assert read_table(SourceConfig(path=write_jsonl(tmp_path / "a.jsonl", [row])), None)[absent].to_list() == [None]
+
+
+def test_a_chat_of_one_question_is_a_plain_row_and_one_of_several_keeps_its_turns(tmp_path: Path) -> None:
+    plain = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    longer = [*plain, {"role": "user", "content": "Bye"}, {"role": "assistant", "content": "See you"}]
+    path = write_jsonl(tmp_path / "a.jsonl", [{"messages": plain}, {"messages": longer}])
+    table = read_table(SourceConfig(path=path))
+    assert table.select("instruction", "input", "output").rows() == [
+        ("Be brief.", "Hi", "Hello"),
+        ("Be brief.", "Hi\nHello\nBye", "See you"),
+    ]
+    assert table["turns"].is_null().to_list() == [True, False]
+    assert [messages_of(*row) for row in table.select("instruction", "input", "output", "turns").iter_rows()] == [plain, longer]
+
+
+def test_a_constant_instruction_opens_chats_that_have_no_system_turn(tmp_path: Path) -> None:
+    asked = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    path = write_jsonl(tmp_path / "a.jsonl", [{"messages": asked}, {"messages": [{"role": "system", "content": "Own."}, *asked]}])
+    assert read_table(SourceConfig(path=path, instruction="Given."))["instruction"].to_list() == ["Given.", "Own."]
+
+
+def test_a_record_that_is_no_chat_is_a_row_with_code_and_reason(tmp_path: Path) -> None:
+    rows = [{"messages": [{"role": "user", "content": "Hi"}]}, {"messages": [{"role": "user", "content": "Hi"}]}, {"messages": []}]
+    table = read_table(SourceConfig(path=write_jsonl(tmp_path / "a.jsonl", rows)))
+    assert table["fault"].to_list() == ["ROLES", "ROLES", "NO_TURNS"]
+    assert table["row_id"].n_unique() == 3
+
+
+def test_the_format_is_told_and_said(tmp_path: Path) -> None:
+    source = Source(SourceConfig(path=write_jsonl(tmp_path / "a.jsonl", [{"prompt": "Hi", "completion": "Hello"}] * 3)), None)
+    table = pl.concat(source.shards())
+    assert table.select("input", "output").rows() == [("Hi", "Hello")] * 3
+    assert source.format is not None
+    assert source.format.why == "the format is prompt_completion, because 3 of 3 records looked at have `prompt` and `completion`"
+
+
+def test_shards_hold_as_many_rows_as_asked_for_and_miss_none(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [ticket(number) for number in range(7)])
+    shards = list(Source(SourceConfig(path=path, test_path=path), None).shards(rows=3))
+    assert [shard.height for shard in shards] == [3, 3, 3, 3, 2]
+    assert pl.concat(shards)["row_id"].n_unique() == 14
 
 
 def test_digests_follow_the_bytes_not_the_folder(tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_judging_again_reuses_the_report_and_another_gate_makes_another(world: W
     evaluated = world.measure(world.two)
 
     def judge(gates):  # noqa: ANN001, ANN202
-        return judge_evaluation(gates, world.folder, "d", world.two, evaluated, config_digest="c")
+        return judge_evaluation(gates, world.folder, world.prepared, world.two, evaluated, config_digest="c")
 
     first, again = judge(world.config.gates), judge(world.config.gates)
     assert (first.name, first.reused, again.reused) == ("gates", False, True)

@@ -1,0 +1,89 @@
+"""All checks of single rows, in the order in which they build on each other, and what becomes of the rows that fail."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from pipeline_config.data import DataConfig
+from pipeline_config.errors import DataError
+from tasks.data.lengths import find_too_long, shorten
+from tasks.data.policies import Tally, add_up, apply_policies, policies_of, tally
+from tasks.data.quarantine import Quarantine
+from tasks.data.schema import find_faults
+from tasks.data.sensitive import screen
+from tasks.data.template import ChatTemplate
+from tasks.data.wording import find_broken_encoding, find_control_tokens, find_refusals, find_wrong_language
+
+
+class RowChecks:
+    """Checks shards one after another.
+
+    Args:
+        one_instruction: all rows, also those of other shards, share one instruction or have none.
+    """
+
+    def __init__(self, data: DataConfig, template: ChatTemplate, quarantine: Quarantine, *, one_instruction: bool) -> None:
+        self._data, self._template, self._quarantine, self._one_instruction = data, template, quarantine, one_instruction
+        self._policies = policies_of(data.checks)
+        self._tallies: list[dict[str, Tally]] = []
+
+    def check(self, table: pl.DataFrame) -> pl.DataFrame:
+        """Takes unfit rows to quarantine and returns the others, with masked or shortened texts if the policies say so.
+
+        Raises:
+            DataError: a row has a fault whose policy is `fail`, or something that the template leaves out.
+        """
+        sound = self._quarantine.take(table, find_faults(table, one_instruction=self._one_instruction))
+        require_rendered(sound, self._template)
+        applied = apply_policies(pl.concat(self._wording(sound)), sound, self._policies)
+        screened = screen(sound, self._data.sensitive)
+        sound = self._quarantine.take(screened.table, pl.concat([applied.faults, screened.faults]))
+        masked = {f"MASKED_{code}": count for code, count in screened.masked.items()}
+        self._tallies += [applied.reported, screened.reported, masked]
+        return self._fitting(sound)
+
+    def kept(self) -> dict[str, Tally]:
+        """Rows that show something and are kept, by code; `MASKED_...` and `TRUNCATED` are those whose text was changed."""
+        return add_up(self._tallies)
+
+    def _wording(self, table: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        checks, policies = self._data.checks, self._policies
+        if policies["BROKEN_ENCODING"] != "ignore":
+            yield find_broken_encoding(table)
+        if policies["CONTROL_TOKENS"] != "ignore":
+            yield find_control_tokens(table, self._template.control_tokens())
+        if policies["REFUSAL"] != "ignore":
+            yield find_refusals(table)
+        if checks.languages and policies["WRONG_LANGUAGE"] != "ignore":
+            yield find_wrong_language(table, checks.languages)
+
+    def _fitting(self, table: pl.DataFrame) -> pl.DataFrame:
+        template, policy = self._template, self._data.checks.too_long
+        too_long = find_too_long(table, template.max_length, template.count_tokens)
+        if policy == "truncate":
+            table, row_ids = shorten(table, too_long, template.max_length, template.count_tokens)
+            shortened = pl.DataFrame({"row_id": row_ids, "code": "TRUNCATED"}, schema={"row_id": pl.String, "code": pl.String})
+            self._tallies.append(tally(shortened))
+            too_long = too_long.join(shortened, on="row_id", how="anti")
+        applied = apply_policies(too_long, table, {"TOO_LONG": "fail"} if policy == "fail" else {})
+        return self._quarantine.take(table, applied.faults)
+
+
+def require_rendered(table: pl.DataFrame, template: ChatTemplate) -> None:
+    """Refuses chats with a feature that the template leaves out: the model would be trained on a question without its half.
+
+    Raises:
+        DataError: there is such a row.
+    """
+    several = table.filter(pl.col("turns").is_not_null())
+    if several.is_empty() or not (left_out := template.unrendered()):
+        return
+    signs = {"tool calls": '"tool_calls":', "tool turns": '"role": "tool"'}
+    for feature in sorted(left_out):
+        found = several.filter(pl.col("turns").str.contains(signs[feature], literal=True))
+        if not found.is_empty():
+            file, line = found.select("file", "line").row(0)
+            raise DataError(
+                f"{found.height} rows have {feature}, which the model's chat template leaves out", where=f"{file}, line {line}",
+                expected="a template that renders every turn", hint="choose a model that can call tools, or take those rows out",
+            )  # fmt: skip
