@@ -4,16 +4,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
-from typing_extensions import TypedDict
+from typing_extensions import NotRequired, TypedDict
 
+from pipeline_config.errors import DataError
 from tasks.files import sha256_json
 
 
 class Message(TypedDict):
-    """One turn of a chat. `role` is `system`, `user` or `assistant`."""
+    """One turn of a chat. `role` is `system`, `user`, `assistant` or `tool`.
+
+    `tool_calls` is the JSON text of what an assistant's turn calls (`tasks.chat.parse_tool_calls`); the key is absent where nothing is called.
+    """
 
     role: str
     content: str
+    tool_calls: NotRequired[str]
 
 
 class Row(TypedDict):
@@ -29,14 +34,10 @@ class Row(TypedDict):
     messages: list[Message]
 
 
-SCHEMA = pl.Schema(
-    {
-        "row_id": pl.String(),
-        "digest": pl.String(),
-        "group": pl.String(),
-        "messages": pl.List(pl.Struct({"role": pl.String(), "content": pl.String()})),
-    }
-)
+MESSAGES = pl.List(pl.Struct({"role": pl.String(), "content": pl.String(), "tool_calls": pl.String()}))
+"""A chat as a column; `tool_calls` is null where the message has no such key."""
+
+SCHEMA = pl.Schema({"row_id": pl.String(), "digest": pl.String(), "group": pl.String(), "messages": MESSAGES})
 
 
 def to_messages(instruction: str | None, text: str | None, answer: str) -> list[Message]:
@@ -48,8 +49,8 @@ def to_messages(instruction: str | None, text: str | None, answer: str) -> list[
 
 
 def messages_digest(messages: list[Message]) -> str:
-    """SHA-256 of the chat's canonical JSON."""
-    return sha256_json([[message["role"], message["content"]] for message in messages])
+    """SHA-256 of the chat's canonical JSON: `[role, content]` for each turn, with the text of its tool calls as a third where there are any."""
+    return sha256_json([[turn["role"], turn["content"], *([turn["tool_calls"]] if "tool_calls" in turn else [])] for turn in messages])
 
 
 def prompt_of(row: Row) -> list[Message]:
@@ -58,7 +59,7 @@ def prompt_of(row: Row) -> list[Message]:
 
 
 def answer_of(row: Row) -> str:
-    """The last answer."""
+    """The text of the last answer, without its tool calls."""
     return row["messages"][-1]["content"]
 
 
@@ -69,12 +70,41 @@ def spread_evenly(count: int, rows: int) -> list[int]:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Writes rows as Parquet."""
-    pl.DataFrame(list(rows), schema=SCHEMA).write_parquet(path)
+    write_table(path, pl.DataFrame(list(rows), schema=SCHEMA))
+
+
+def write_table(path: Path, frame: pl.DataFrame) -> None:
+    """As :func:`write_rows`, for rows that are columns already.
+
+    Raises:
+        DataError: the columns are not those of :data:`SCHEMA`, or there is a null elsewhere than in `tool_calls`.
+    """
+    if frame.schema != SCHEMA:
+        raise DataError(f"rows cannot be written with the columns {_described(frame.schema)}", where=str(path), expected=_described(SCHEMA))
+    turns = frame["messages"].explode(empty_as_null=True)
+    nulls = {name: frame[name].null_count() for name in SCHEMA} | {name: turns.struct.field(name).null_count() for name in ("role", "content")}
+    if any(nulls.values()):
+        raise DataError(
+            "rows cannot be written: " + ", ".join(f"{count} without {name}" for name, count in nulls.items() if count),
+            where=str(path), expected="a value in every field, and at least one turn in every chat",
+        )  # fmt: skip
+    frame.write_parquet(path)
 
 
 def read_rows(path: Path) -> list[Row]:
     """Reads what :func:`write_rows` wrote, in the same order."""
     return [
-        {"row_id": row["row_id"], "digest": row["digest"], "group": row["group"], "messages": row["messages"]}
-        for row in pl.read_parquet(path).iter_rows(named=True)
+        {"row_id": row_id, "digest": digest, "group": group, "messages": [_message(**turn) for turn in messages]}
+        for row_id, digest, group, messages in pl.read_parquet(path, columns=list(SCHEMA)).iter_rows()
     ]
+
+
+def _message(role: str, content: str, tool_calls: str | None) -> Message:
+    """A message from Parquet, where the field of an absent key is null."""
+    if tool_calls is None:
+        return {"role": role, "content": content}
+    return {"role": role, "content": content, "tool_calls": tool_calls}
+
+
+def _described(schema: pl.Schema) -> str:
+    return ", ".join(f"{name} {dtype}" for name, dtype in schema.items())

@@ -15,7 +15,6 @@ from tasks.evaluate.contenders import Adapter, Answers, Examiner, Loss, Progress
 from tasks.evaluate.outcomes import PREDICTIONS, per_row_correct
 from tasks.files import stage_store
 from tasks.manifest import TRAIN_ROWS, read_manifest
-from tasks.rows import answer_of
 from tasks.stages import SCRATCH, StageResult, run_stage
 
 _log = logging.getLogger(__name__)
@@ -41,12 +40,14 @@ class _ChampionExam:
 
 @dataclass(frozen=True)
 class _Session:
-    """Everything that was asked. `seen` is a sample of training rows."""
+    """Everything that was asked, and the right answers. `seen` is a sample of training rows."""
 
     test: Questions
+    expected: Sequence[str]
     base: _Exam
     tuned: _Exam
     seen: Questions
+    expected_of_seen: Sequence[str]
     on_seen: StageResult[Answers]
     champion: _ChampionExam | None
 
@@ -63,7 +64,7 @@ class _Session:
 def measure(
     config: PipelineConfig, workspace: Path, prepared: PreparedData, trained: TrainedModel, rival: Rival | None, on_progress: Progress
 ) -> StageResult[EvaluationResult]:
-    """Asks everybody what nobody has answered yet, and computes the figures.
+    """Asks everybody what nobody has answered yet, and computes the figures. Of a chat, the last answer is judged; the rest is prompt.
 
     A champion that cannot be asked is no error: the result says why, and it is tried again on the next call.
 
@@ -101,9 +102,11 @@ def _ask(examiner: Examiner, config: PipelineConfig, prepared: PreparedData, tra
     tuned = Adapter("tuned", trained.artifact, trained.artifact_digest)
     return _Session(
         test=test,
+        expected=examiner.expected(test),
         base=_Exam(examiner.base_answers(test, prepared.labels), examiner.loss(None, test)),
         tuned=_Exam(examiner.answers(tuned, test), examiner.loss(tuned, test)),
         seen=seen,
+        expected_of_seen=examiner.expected(seen),
         on_seen=examiner.answers(tuned, seen),
         champion=_examine(examiner, rival, test) if rival is not None else None,
     )
@@ -137,7 +140,7 @@ def _evaluate(folder: Path, prepared: PreparedData, session: _Session, *, constr
     from tasks.evaluate.metrics import measure_answers
 
     test, exams, champion = session.test.rows, session.exams(), session.champion
-    scratch, labelled, expected = folder / SCRATCH, prepared.labels is not None, [answer_of(row) for row in test]
+    scratch, labelled, expected = folder / SCRATCH, prepared.labels is not None, session.expected
     scratch.mkdir(exist_ok=True)
     texts = {name: exam.answers.value.texts() for name, exam in exams.items()}
     figures = {
@@ -158,11 +161,11 @@ def _evaluate(folder: Path, prepared: PreparedData, session: _Session, *, constr
         champion_name=champion.name if champion else None,
         champion_fault=champion.fault if champion else None,
         champion_seen_rows=sum(saw),
-        tuned_train_accuracy=_share_right(session.seen, session.on_seen.value.texts()),
+        tuned_train_accuracy=_share_right(session.expected_of_seen, session.on_seen.value.texts()),
         base_constrained=constrained,
     )
 
 
-def _share_right(questions: Questions, answers: Sequence[str]) -> float | None:
-    correct = per_row_correct([answer_of(row) for row in questions.rows], answers)
+def _share_right(expected: Sequence[str], answers: Sequence[str]) -> float | None:
+    correct = per_row_correct(expected, answers)
     return sum(correct) / len(correct) if correct else None
