@@ -9,8 +9,8 @@ A packed batch is one sequence: the tokens that all prompts start with, once, th
 Attention follows either a mask over the whole sequence ("packed") or the rows themselves ("blocks"), which costs less unless one row is
 much longer than the others.
 
-Logits are computed only where a token that carries loss is predicted. Loss and gradients equal those of the padded batch (dropout aside: on a
-shared prefix all rows of a batch share one dropout mask).
+Logits are computed only where a token that carries loss is predicted. Loss and gradients equal those of the padded batch (dropout aside:
+on a shared prefix all rows of a batch share one dropout mask).
 """
 
 from collections.abc import Callable, Sequence

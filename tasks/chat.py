@@ -1,4 +1,4 @@
-"""The only place that knows chat templates, end-of-turn tokens, tool calls and which tokens carry loss."""
+"""The only place that knows chat templates, end-of-turn tokens and which tokens carry loss."""
 
 import json
 import re
@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from pipeline_config.errors import DataError, ModelError
+from pipeline_config.errors import ModelError
 from pipeline_config.model import ModelConfig
-from tasks.rows import Message, Row, answer_of, prompt_of
+from tasks.rows import Message, Row, answer_of
+from tasks.tool_calls import parse_tool_calls
 
 Tokenizer = Any
 """A Hugging Face fast tokenizer; the library ships no usable types."""
@@ -138,55 +139,6 @@ def _render(tokenizer: Tokenizer, messages: Sequence[Message], *, answer_follows
         ) from error  # fmt: skip
 
 
-# Tool calls
-
-
-def parse_tool_calls(text: str) -> list[dict[str, Any]]:
-    """Tool calls in OpenAI's form, as templates take them, with arguments as an object.
-
-    Args:
-        text: JSON of one call or a list of calls: `{"type": "function", "function": {"name", "arguments"}}`, or `{"name", "arguments"}`
-            alone. Arguments are an object, or JSON text of one.
-
-    Raises:
-        DataError: it is something else.
-    """
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _no_calls("they are not JSON") from None
-    calls = found if isinstance(found, list) else [found]
-    if not calls:
-        raise _no_calls("the list is empty")
-    return [_parse_call(call) for call in calls]
-
-
-def _parse_call(call: object) -> dict[str, Any]:
-    function = call.get("function", call) if isinstance(call, Mapping) else None
-    if not isinstance(call, Mapping) or not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        raise _no_calls("a call has no name")
-    arguments = _parse_arguments(function.get("arguments"))
-    known = {"id": call["id"]} if isinstance(call.get("id"), str) else {}
-    return {**known, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
-
-
-def _parse_arguments(arguments: object) -> dict[str, Any]:
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments or "{}")
-        except (ValueError, RecursionError):
-            raise _no_calls("the arguments of a call are not JSON") from None
-    if arguments is None:
-        return {}
-    if not isinstance(arguments, dict):
-        raise _no_calls("the arguments of a call are no object")
-    return arguments
-
-
-def _no_calls(why: str) -> DataError:
-    return DataError(f"tool calls cannot be read: {why}", expected='a list of {"type": "function", "function": {"name", "arguments"}}')
-
-
 def _with_parsed_calls(message: Message) -> Mapping[str, Any]:
     return {**message, "tool_calls": parse_tool_calls(message["tool_calls"])} if "tool_calls" in message else message
 
@@ -197,9 +149,11 @@ Feature = Literal["system turns", "several answers", "tool calls", "several tool
 """What a chat may have and a template may not know."""
 
 _SYSTEM, _ASKED, _ASKED_AGAIN, _ANSWER, _ANSWER_AGAIN, _NAME, _KEY, _VALUE, _RESULT = _WORDS = (
-    "qxsystem", "qxasked", "qxaskedagain", "qxanswer", "qxansweragain", "qxname", "qxkey", "qxvalue", "qxresult",
+    "qxsystem", "qxaskone", "qxasktwo", "qxanswerone", "qxanswertwo", "qxname", "qxkey", "qxvalue", "qxresult",
 )  # fmt: skip
 """Words that stand in no template."""
+
+_MARKER = re.compile(r"<<[^<>\s]+>>|<[^<>\s]+>|\[/?[A-Z_]+\]")
 
 
 def features_of(messages: Sequence[Message]) -> frozenset[Feature]:
@@ -220,24 +174,23 @@ def unrendered(tokenizer: Tokenizer) -> frozenset[Feature]:
     """What the tokenizer's template leaves out, refuses, or does not keep as it was when more turns follow; found by rendering small chats.
 
     Rows with one of these (:func:`features_of`) cannot be trained on: :func:`encode_row` would raise, or teach nothing of it.
+
+    Raises:
+        ModelError: not even one question and its answer can be rendered and split.
     """
+    _split(tokenizer, [{"role": "user", "content": _ASKED}, {"role": "assistant", "content": _ANSWER}], "probe")
     return frozenset(feature for feature, (chat, words) in _probes().items() if not _carries(tokenizer, chat, words))
 
 
 def control_tokens(tokenizer: Tokenizer) -> frozenset[str]:
     """Texts that mean something to the template or the model when they stand in a message.
 
-    These are the special tokens, added tokens that look like `<|…|>`, and markers and added tokens that the template writes around
-    messages, such as `[INST]`. Other added tokens, such as runs of spaces, only make texts shorter.
+    These are the special tokens, other added tokens of the form `<|…|>`, and the markers that the template writes around messages, such as
+    `[INST]`. Added tokens of another form, such as runs of spaces, only make texts shorter.
     """
-    around = _around_messages(tokenizer)
-    added = {token.content for token in tokenizer.added_tokens_decoder.values() if _is_control(token, around)}
-    markers = re.findall(r"<<[^<>\s]+>>|<[^<>\s]+>|\[/?[A-Z_]+\]", around)
-    return frozenset(text for text in {*added, *markers, *tokenizer.all_special_tokens} if text.strip())
-
-
-def _is_control(token: Any, around: str) -> bool:
-    return token.special or token.content in around or re.fullmatch(r"<\|.+\|>", token.content) is not None
+    added = tokenizer.added_tokens_decoder.values()
+    tokens = {token.content for token in added if token.special or re.fullmatch(r"<\|.+\|>", token.content)}
+    return frozenset({*tokens, *tokenizer.all_special_tokens, *_MARKER.findall(_around_messages(tokenizer))})
 
 
 def _around_messages(tokenizer: Tokenizer) -> str:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NotRequired
 
 import polars as pl
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from pipeline_config.errors import DataError
 from tasks.files import sha256_json
@@ -13,7 +14,7 @@ from tasks.files import sha256_json
 class Message(TypedDict):
     """One turn of a chat. `role` is `system`, `user`, `assistant` or `tool`.
 
-    `tool_calls` is the JSON text of what an assistant's turn calls (`tasks.chat.parse_tool_calls`); the key is absent where nothing is called.
+    `tool_calls` is JSON text, as `tasks.tool_calls.parse_tool_calls` reads it. The key is absent where nothing is called.
     """
 
     role: str
@@ -49,7 +50,7 @@ def to_messages(instruction: str | None, text: str | None, answer: str) -> list[
 
 
 def messages_digest(messages: list[Message]) -> str:
-    """SHA-256 of the chat's canonical JSON: `[role, content]` for each turn, with the text of its tool calls as a third where there are any."""
+    """SHA-256 of the chat's canonical JSON: role and content of each turn, and its tool calls where there are any."""
     return sha256_json([[turn["role"], turn["content"], *([turn["tool_calls"]] if "tool_calls" in turn else [])] for turn in messages])
 
 
@@ -82,12 +83,12 @@ def write_table(path: Path, frame: pl.DataFrame) -> None:
     if frame.schema != SCHEMA:
         raise DataError(f"rows cannot be written with the columns {_described(frame.schema)}", where=str(path), expected=_described(SCHEMA))
     turns = frame["messages"].explode(empty_as_null=True)
-    nulls = {name: frame[name].null_count() for name in SCHEMA} | {name: turns.struct.field(name).null_count() for name in ("role", "content")}
-    if any(nulls.values()):
+    needed = [*frame.get_columns(), *(turns.struct.field(name) for name in ("role", "content"))]
+    lacking = [f"{values.null_count()} without {values.name}" for values in needed if values.null_count()]
+    if lacking:
         raise DataError(
-            "rows cannot be written: " + ", ".join(f"{count} without {name}" for name, count in nulls.items() if count),
-            where=str(path), expected="a value in every field, and at least one turn in every chat",
-        )  # fmt: skip
+            f"rows cannot be written: {', '.join(lacking)}", where=str(path), expected="a value in every field, and a turn in every chat"
+        )
     frame.write_parquet(path)
 
 
