@@ -1,6 +1,7 @@
 """Requests and responses of the model server, in the shapes of OpenAI's API, and of vLLM's for adapters."""
 
 import json
+from itertools import pairwise
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -88,6 +89,9 @@ class ChatRequest(_Request):
             raise ValueError(f"the last turn is the {messages[-1].role}'s; it has to be the user's or a tool's")
         if any(turn.role == "system" for turn in messages[1:]):
             raise ValueError("only the first turn may be the system's")
+        roles = [turn.role for turn in messages]
+        if any(role == "tool" and before not in ("assistant", "tool") for before, role in pairwise(["", *roles])):
+            raise ValueError("a tool's turn has to follow the assistant's, or another tool's")
         return messages
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,14 +40,12 @@ class _ChampionExam:
 
 @dataclass(frozen=True)
 class _Session:
-    """Everything that was asked, and the right answers. `seen` is a sample of training rows."""
+    """Everything that was asked. `seen` is a sample of training rows."""
 
     test: Questions
-    expected: Sequence[str]
     base: _Exam
     tuned: _Exam
     seen: Questions
-    expected_of_seen: Sequence[str]
     on_seen: StageResult[Answers]
     champion: _ChampionExam | None
 
@@ -87,7 +85,7 @@ def measure(
 
     def build(folder: Path) -> EvaluationResult:
         on_progress("figures of all contenders", len(session.test.rows), len(session.test.rows))
-        return _evaluate(folder, prepared, session, constrained=constrained)
+        return _evaluate(folder, prepared, session, examiner.expected, constrained=constrained)
 
     result = run_stage(stage_store(workspace), "evaluate", inputs, EvaluationResult, build)
     reused = result.reused and all(part.reused for part in session.parts())
@@ -102,11 +100,9 @@ def _ask(examiner: Examiner, config: PipelineConfig, prepared: PreparedData, tra
     tuned = Adapter("tuned", trained.artifact, trained.artifact_digest)
     return _Session(
         test=test,
-        expected=examiner.expected(test),
         base=_Exam(examiner.base_answers(test, prepared.labels), examiner.loss(None, test)),
         tuned=_Exam(examiner.answers(tuned, test), examiner.loss(tuned, test)),
         seen=seen,
-        expected_of_seen=examiner.expected(seen),
         on_seen=examiner.answers(tuned, seen),
         champion=_examine(examiner, rival, test) if rival is not None else None,
     )
@@ -134,13 +130,15 @@ def _said(error: Exception) -> str:
     return next(iter(text.splitlines()), type(error).__name__)
 
 
-def _evaluate(folder: Path, prepared: PreparedData, session: _Session, *, constrained: bool) -> EvaluationResult:
+def _evaluate(
+    folder: Path, prepared: PreparedData, session: _Session, expected_of: Callable[[Questions], list[str]], *, constrained: bool
+) -> EvaluationResult:
     # Imported only when there is something to compute: they bring datasets, evaluate and scikit-learn.
     from tasks.evaluate.baseline import tfidf_figures
     from tasks.evaluate.metrics import measure_answers
 
     test, exams, champion = session.test.rows, session.exams(), session.champion
-    scratch, labelled, expected = folder / SCRATCH, prepared.labels is not None, session.expected
+    scratch, labelled, expected = folder / SCRATCH, prepared.labels is not None, expected_of(session.test)
     scratch.mkdir(exist_ok=True)
     texts = {name: exam.answers.value.texts() for name, exam in exams.items()}
     figures = {
@@ -161,7 +159,7 @@ def _evaluate(folder: Path, prepared: PreparedData, session: _Session, *, constr
         champion_name=champion.name if champion else None,
         champion_fault=champion.fault if champion else None,
         champion_seen_rows=sum(saw),
-        tuned_train_accuracy=_share_right(session.expected_of_seen, session.on_seen.value.texts()),
+        tuned_train_accuracy=_share_right(expected_of(session.seen), session.on_seen.value.texts()),
         base_constrained=constrained,
     )
 
