@@ -157,7 +157,11 @@ _MARKER = re.compile(r"<<[^<>\s]+>>|<[^<>\s]+>|\[/?[A-Z_]+\]")
 
 
 def features_of(messages: Sequence[Message]) -> frozenset[Feature]:
-    """What a chat needs its template to know."""
+    """What a chat needs its template to know.
+
+    Raises:
+        DataError: the tool calls are none.
+    """
     calls = [len(parse_tool_calls(turn["tool_calls"])) for turn in messages if "tool_calls" in turn]
     roles = [turn["role"] for turn in messages]
     needed: dict[Feature, bool] = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NotRequired
+from typing import Any, NotRequired
 
 import polars as pl
 from typing_extensions import TypedDict
@@ -95,16 +95,16 @@ def write_table(path: Path, frame: pl.DataFrame) -> None:
 def read_rows(path: Path) -> list[Row]:
     """Reads what :func:`write_rows` wrote, in the same order."""
     return [
-        {"row_id": row_id, "digest": digest, "group": group, "messages": [_message(**turn) for turn in messages]}
+        {"row_id": row_id, "digest": digest, "group": group, "messages": [_as_message(turn) for turn in messages]}
         for row_id, digest, group, messages in pl.read_parquet(path, columns=list(SCHEMA)).iter_rows()
     ]
 
 
-def _message(role: str, content: str, tool_calls: str | None) -> Message:
-    """A message from Parquet, where the field of an absent key is null."""
-    if tool_calls is None:
-        return {"role": role, "content": content}
-    return {"role": role, "content": content, "tool_calls": tool_calls}
+def _as_message(turn: Any) -> Message:
+    """A message from Parquet, where the field of an absent key is null. Takes the key out in place: a copy of every turn takes longer."""
+    if turn["tool_calls"] is None:
+        del turn["tool_calls"]
+    return turn  # type: ignore[no-any-return]
 
 
 def _described(schema: pl.Schema) -> str:
