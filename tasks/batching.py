@@ -9,13 +9,13 @@ A packed batch is one sequence: the tokens that all prompts start with, once, th
 Attention follows either a mask over the whole sequence ("packed") or the rows themselves ("blocks"), which costs less unless one row is
 much longer than the others.
 
-Logits are computed only where a completion token is predicted. Loss and gradients equal those of the padded batch (dropout aside: on a
-shared prefix all rows of a batch share one dropout mask).
+Logits are computed only where a token that carries loss is predicted. Loss and gradients equal those of the padded batch (dropout aside:
+on a shared prefix all rows of a batch share one dropout mask).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import compress, takewhile
 from typing import TYPE_CHECKING, Any
 
 from tasks.artifacts import LayoutName
@@ -91,7 +91,7 @@ def _one_sequence(rows: Sequence[EncodedRow], shared: int) -> Batch:
     for row in rows:
         own = [*row["prompt_ids"][shared:], *row["completion_ids"]]
         end = len(ids) + len(own) - 1
-        keep += range(end - len(row["completion_ids"]), end)
+        keep += compress(range(end - len(row["completion_ids"]), end), row["supervised"])
         ids += own
         positions += range(shared, shared + len(own))
     tokens = torch.tensor(ids)
@@ -114,7 +114,7 @@ def pad(rows: Sequence[EncodedRow], pad_id: int) -> Batch:
     keep = [
         line * width + at - 1
         for line, (row, ids) in enumerate(zip(rows, whole, strict=True))
-        for at in range(len(row["prompt_ids"]), len(ids))
+        for at in compress(range(len(row["prompt_ids"]), len(ids)), row["supervised"])
     ]
     tokens = torch.tensor([ids + [pad_id] * (width - len(ids)) for ids in whole])
     targets = tokens.flatten()[torch.tensor(keep) + 1]
@@ -157,7 +157,7 @@ def summed_loss(layout: Layout, model: Any, batch: Batch) -> "torch.Tensor":
 
 
 def mean_loss(layout: Layout, model: Any, rows: Sequence[EncodedRow], *, rows_per_batch: int, pad_id: int) -> float:
-    """Mean cross-entropy in nats over all completion tokens; how rows fall into batches does not change it."""
+    """Mean cross-entropy in nats over all tokens that carry loss; how rows fall into batches does not change it."""
     import torch
 
     total, targets = 0.0, 0

@@ -59,7 +59,7 @@ class Engine(Protocol):
         """Answers chats, in the order given.
 
         Args:
-            prompts: chats that end with a user turn.
+            prompts: chats that end with a turn of the user or of a tool.
             adapter: which adapter answers; null is the bare base.
             allowed: the only texts that may be answered; null allows any.
             on_answer: called with the number of answers so far.

@@ -2,18 +2,24 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, NotRequired
 
 import polars as pl
 from typing_extensions import TypedDict
 
+from pipeline_config.errors import DataError
 from tasks.files import sha256_json
 
 
 class Message(TypedDict):
-    """One turn of a chat. `role` is `system`, `user` or `assistant`."""
+    """One turn of a chat. `role` is `system`, `user`, `assistant` or `tool`.
+
+    `tool_calls` is JSON text, as `tasks.tool_calls.parse_tool_calls` reads it. The key is absent where nothing is called.
+    """
 
     role: str
     content: str
+    tool_calls: NotRequired[str]
 
 
 class Row(TypedDict):
@@ -29,14 +35,10 @@ class Row(TypedDict):
     messages: list[Message]
 
 
-SCHEMA = pl.Schema(
-    {
-        "row_id": pl.String(),
-        "digest": pl.String(),
-        "group": pl.String(),
-        "messages": pl.List(pl.Struct({"role": pl.String(), "content": pl.String()})),
-    }
-)
+MESSAGES = pl.List(pl.Struct({"role": pl.String(), "content": pl.String(), "tool_calls": pl.String()}))
+"""A chat as a column; `tool_calls` is null where the message has no such key."""
+
+SCHEMA = pl.Schema({"row_id": pl.String(), "digest": pl.String(), "group": pl.String(), "messages": MESSAGES})
 
 
 def to_messages(instruction: str | None, text: str | None, answer: str) -> list[Message]:
@@ -48,8 +50,8 @@ def to_messages(instruction: str | None, text: str | None, answer: str) -> list[
 
 
 def messages_digest(messages: list[Message]) -> str:
-    """SHA-256 of the chat's canonical JSON."""
-    return sha256_json([[message["role"], message["content"]] for message in messages])
+    """SHA-256 of the chat's canonical JSON: role and content of each turn, and its tool calls where there are any."""
+    return sha256_json([[turn["role"], turn["content"], *([turn["tool_calls"]] if "tool_calls" in turn else [])] for turn in messages])
 
 
 def prompt_of(row: Row) -> list[Message]:
@@ -58,7 +60,7 @@ def prompt_of(row: Row) -> list[Message]:
 
 
 def answer_of(row: Row) -> str:
-    """The last answer."""
+    """The text of the last answer, without its tool calls."""
     return row["messages"][-1]["content"]
 
 
@@ -69,12 +71,41 @@ def spread_evenly(count: int, rows: int) -> list[int]:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Writes rows as Parquet."""
-    pl.DataFrame(list(rows), schema=SCHEMA).write_parquet(path)
+    write_table(path, pl.DataFrame(list(rows), schema=SCHEMA))
+
+
+def write_table(path: Path, frame: pl.DataFrame) -> None:
+    """As :func:`write_rows`, for rows that are columns already.
+
+    Raises:
+        DataError: the columns are not those of :data:`SCHEMA`, or there is a null elsewhere than in `tool_calls`.
+    """
+    if frame.schema != SCHEMA:
+        raise DataError(f"rows cannot be written with the columns {_described(frame.schema)}", where=str(path), expected=_described(SCHEMA))
+    turns = frame["messages"].explode(empty_as_null=True)
+    needed = [*frame.get_columns(), *(turns.struct.field(name) for name in ("role", "content"))]
+    lacking = [f"{values.null_count()} without {values.name}" for values in needed if values.null_count()]
+    if lacking:
+        raise DataError(
+            f"rows cannot be written: {', '.join(lacking)}", where=str(path), expected="a value in every field, and a turn in every chat"
+        )
+    frame.write_parquet(path)
 
 
 def read_rows(path: Path) -> list[Row]:
     """Reads what :func:`write_rows` wrote, in the same order."""
     return [
-        {"row_id": row["row_id"], "digest": row["digest"], "group": row["group"], "messages": row["messages"]}
-        for row in pl.read_parquet(path).iter_rows(named=True)
+        {"row_id": row_id, "digest": digest, "group": group, "messages": [_as_message(turn) for turn in messages]}
+        for row_id, digest, group, messages in pl.read_parquet(path, columns=list(SCHEMA)).iter_rows()
     ]
+
+
+def _as_message(turn: Any) -> Message:
+    """A message from Parquet, where the field of an absent key is null. Takes the key out in place: a copy of every turn takes longer."""
+    if turn["tool_calls"] is None:
+        del turn["tool_calls"]
+    return turn  # type: ignore[no-any-return]
+
+
+def _described(schema: pl.Schema) -> str:
+    return ", ".join(f"{name} {dtype}" for name, dtype in schema.items())

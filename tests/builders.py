@@ -31,7 +31,7 @@ def tiny_base(folder: Path) -> ModelConfig:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    tokenizer = _tiny_tokenizer()
+    tokenizer = tiny_tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
         max_position_embeddings=512, initializer_range=0.2, bos_token_id=None,
@@ -112,7 +112,8 @@ def make_trained(folder: Path, config: ModelConfig, workspace: Path, prepared: P
     return TrainedModel(**(values | changes))
 
 
-def _tiny_tokenizer() -> Any:
+def tiny_tokenizer() -> Any:
+    """A byte-level tokenizer whose template writes roles and texts, and nothing else of a message."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

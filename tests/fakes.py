@@ -144,7 +144,7 @@ class FakeEngine:
         return [self._answer(prompt, adapter, max_new_tokens) for prompt in prompts]
 
     def _answer(self, prompt: Sequence[Message], adapter: str | None, limit: int) -> Answer:
-        said = [f"{message['role']}:{message['content']}" for message in prompt]
+        said = [f"{message['role']}:{message['content']}{message.get('tool_calls', '')}" for message in prompt]
         words = "|".join([adapter or "base", *said]).split(" ")
         cut = words[:limit]
         return Answer(" ".join(cut), sum(len(turn.split()) for turn in said), len(cut), "stop" if len(words) <= limit else "length")

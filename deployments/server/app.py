@@ -27,7 +27,6 @@ from tasks.deploy.client import SERVICE
 from tasks.generation import Engine
 from tasks.ledger import Ledger
 from tasks.manifest import BaseIdentity
-from tasks.rows import Message
 
 
 def create_app(engine_factory: Callable[[BaseIdentity], Engine], ledger: Ledger, cache: Path) -> FastAPI:
@@ -76,7 +75,7 @@ def create_app(engine_factory: Callable[[BaseIdentity], Engine], ledger: Ledger,
 
 
 def _answer(loaded: Loaded, request: ChatRequest) -> ChatResponse:
-    messages: list[Message] = [{"role": turn.role, "content": turn.content} for turn in request.messages]
+    messages = [turn.as_message() for turn in request.messages]
     if loaded.manifest.instruction and messages[0]["role"] != "system":
         messages.insert(0, {"role": "system", "content": loaded.manifest.instruction})
     limit = request.max_completion_tokens or request.max_tokens or loaded.manifest.max_new_tokens
@@ -85,7 +84,7 @@ def _answer(loaded: Loaded, request: ChatRequest) -> ChatResponse:
         id=f"chatcmpl-{uuid.uuid4().hex}",
         created=int(time.time()),
         model=loaded.name,
-        choices=[Choice(message=ChatMessage(role="assistant", content=answer.text), finish_reason=answer.finish_reason)],
+        choices=[Choice(message=ChatMessage(content=answer.text), finish_reason=answer.finish_reason)],
         usage=Usage(
             prompt_tokens=answer.prompt_tokens,
             completion_tokens=answer.completion_tokens,

@@ -1,8 +1,14 @@
 """Requests and responses of the model server, in the shapes of OpenAI's API, and of vLLM's for adapters."""
 
-from typing import Any, Literal
+import json
+from itertools import pairwise
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+
+from pipeline_config.errors import DataError
+from tasks.rows import Message
+from tasks.tool_calls import parse_tool_calls
 
 _LONGEST_ANSWER = 4096
 _NEUTRAL: dict[str, object] = {
@@ -22,18 +28,39 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-class ChatMessage(_Request):
-    """One turn."""
+class ChatTurn(_Request):
+    """One turn of a request. Only an assistant's may call tools, and only one that does may have no text."""
 
-    role: Literal["system", "user", "assistant"]
-    content: str
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = Field(None, description="accepted: results are told apart by their order")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError(f"a turn of the {self.role} cannot call tools")
+        if self.content is None and not self.tool_calls:
+            raise ValueError("a turn needs a text")
+        try:
+            self.as_message()
+        except DataError as error:
+            raise ValueError(f"{error.what}; expected {error.expected}") from None
+        return self
+
+    def as_message(self) -> Message:
+        """The turn as training rows hold it."""
+        message: Message = {"role": self.role, "content": self.content or ""}
+        if self.tool_calls:
+            message["tool_calls"] = json.dumps(parse_tool_calls(json.dumps(self.tool_calls)), ensure_ascii=False)
+        return message
 
 
 class ChatRequest(_Request):
     """Body of `POST /v1/chat/completions`. What would not be obeyed is refused."""
 
     model: str
-    messages: list[ChatMessage] = Field(min_length=1)
+    messages: list[ChatTurn] = Field(min_length=1)
     max_tokens: int | None = Field(None, ge=1, le=_LONGEST_ANSWER)
     max_completion_tokens: int | None = Field(None, ge=1, le=_LONGEST_ANSWER)
     temperature: float | None = None
@@ -57,11 +84,14 @@ class ChatRequest(_Request):
 
     @field_validator("messages")
     @classmethod
-    def _is_a_question(cls, messages: list[ChatMessage]) -> list[ChatMessage]:
-        if messages[-1].role != "user":
-            raise ValueError(f"the last turn is the {messages[-1].role}'s; it has to be the user's")
+    def _is_a_question(cls, messages: list[ChatTurn]) -> list[ChatTurn]:
+        if messages[-1].role not in ("user", "tool"):
+            raise ValueError(f"the last turn is the {messages[-1].role}'s; it has to be the user's or a tool's")
         if any(turn.role == "system" for turn in messages[1:]):
             raise ValueError("only the first turn may be the system's")
+        roles = [turn.role for turn in messages]
+        if any(role == "tool" and before not in ("assistant", "tool") for before, role in pairwise(["", *roles])):
+            raise ValueError("a tool's turn has to follow the assistant's, or another tool's")
         return messages
 
     @model_validator(mode="after")
@@ -77,6 +107,13 @@ class Usage(BaseModel):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+
+
+class ChatMessage(BaseModel):
+    """What was answered. A call of a tool is text as well, as the model's template writes it."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str
 
 
 class Choice(BaseModel):

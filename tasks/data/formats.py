@@ -16,12 +16,7 @@ Code = Literal["NOT_TEXT", "NO_TURNS", "UNKNOWN_ROLE", "ROLES", "EMPTY_TURN", "U
 """Why a record is no chat. `UNREADABLE_LINE` is for records that have a fault already when they are read."""
 
 
-class Turn(Message, total=False):
-    """A message whose `role` is `system`, `user`, `assistant` or `tool`. An assistant's tool calls are JSON text; absent without any."""
-
-    tool_calls: str
-
-
+Turn = Message
 Chat = list[Turn]
 
 

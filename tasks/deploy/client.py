@@ -1,5 +1,6 @@
 """The model server over HTTP, with the calls that vLLM has too."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from pipeline_config.errors import ServiceError
 from tasks.artifacts import Record
 from tasks.rows import Message
+from tasks.tool_calls import parse_tool_calls
 
 SERVICE = "tunegate-model-server"
 """What the server calls itself in `/health`."""
@@ -86,7 +88,8 @@ class ModelServer:
         Raises:
             ServiceError: the server refuses, does not answer, or answers something else.
         """
-        answer = self._call("POST", "/v1/chat/completions", {"model": model, "messages": list(messages), "temperature": 0}).json()
+        body = {"model": model, "messages": [_as_openai(message) for message in messages], "temperature": 0}
+        answer = self._call("POST", "/v1/chat/completions", body).json()
         try:
             choice, usage = answer["choices"][0], answer["usage"]
             return Reply(
@@ -122,6 +125,16 @@ class ModelServer:
                 f"the model server answered {response.status_code}: {_message(response)}", where=where, expected="status 200"
             )
         return response
+
+
+def _as_openai(message: Message) -> dict[str, Any]:
+    """Tool calls as a list, with the arguments as text."""
+    if "tool_calls" not in message:
+        return {"role": message["role"], "content": message["content"]}
+    calls = parse_tool_calls(message["tool_calls"])
+    for call in calls:
+        call["function"]["arguments"] = json.dumps(call["function"]["arguments"], ensure_ascii=False)
+    return {"role": message["role"], "content": message["content"], "tool_calls": calls}
 
 
 def _message(response: httpx.Response) -> str:

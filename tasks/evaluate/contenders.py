@@ -11,11 +11,11 @@ import polars as pl
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import LayoutName, Record
 from tasks.batching import LAYOUTS, mean_loss
-from tasks.chat import encode_row
+from tasks.chat import encode_last_answer, expected_answer
 from tasks.engine import TransformersEngine, open_engine
 from tasks.files import sha256_json, stage_store
-from tasks.models import identify_base
-from tasks.rows import Message, Row, prompt_of, read_rows, spread_evenly
+from tasks.models import identify_base, load_tokenizer
+from tasks.rows import Message, Row, answer_of, prompt_of, read_rows, spread_evenly
 from tasks.stages import StageResult, run_stage
 
 Progress = Callable[[str, int, int], None]
@@ -101,6 +101,13 @@ class Examiner:
         """The labels, if they are few enough for the base to be held to them."""
         return labels if labels is not None and len(labels) <= self._config.evaluation.max_constrained_labels else None
 
+    def expected(self, questions: Questions) -> list[str]:
+        """The texts that are right, as generation gives them; the tokenizer is loaded only if an answer calls tools."""
+        if not any("tool_calls" in row["messages"][-1] for row in questions.rows):
+            return [answer_of(row) for row in questions.rows]
+        tokenizer = load_tokenizer(self._config.model, self._workspace)
+        return [expected_answer(tokenizer, row) for row in questions.rows]
+
     def base_answers(self, questions: Questions, labels: Sequence[str] | None) -> StageResult[Answers]:
         """Answers of the bare base: with its best fair prompt and decoding held to the labels where there are labels, else as trained."""
         allowed = self.constrained_labels(labels)
@@ -132,7 +139,11 @@ class Examiner:
         return self._answers("answer", inputs, questions, ask)
 
     def loss(self, adapter: Adapter | None, questions: Questions) -> StageResult[Loss]:
-        """Loss of an adapter, or of the bare base, on the expected answers after the training prompt."""
+        """Loss of an adapter, or of the bare base, on the expected answers after the training prompt.
+
+        Of a chat of several turns that is the last answer alone: all before it is prompt, as for the answers that are judged. Training and
+        its validation loss count every answer.
+        """
         batch = self._config.training.per_device_train_batch_size  # fits in memory: training used it
         inputs = {
             "questions": questions.digest, "adapter": adapter.digest if adapter else None, "base": self._base(),
@@ -164,7 +175,7 @@ class Examiner:
     def _measure(self, adapter: Adapter | None, questions: Questions, batch: int) -> Loss:
         engine = self._engine(adapter)
         tokenizer = engine.base.tokenizer
-        rows = [encode_row(tokenizer, row) for row in questions.rows]
+        rows = [encode_last_answer(tokenizer, row) for row in questions.rows]
         with engine.lock, engine.active(adapter.name if adapter else None):
             mean = mean_loss(self._layout, engine.model, rows, rows_per_batch=batch, pad_id=tokenizer.pad_token_id or 0)
         self._on_progress(f"perplexity of {adapter.name if adapter else 'base'} on {questions.name}", len(rows), len(rows))

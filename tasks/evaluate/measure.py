@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from tasks.evaluate.contenders import Adapter, Answers, Examiner, Loss, Progress
 from tasks.evaluate.outcomes import PREDICTIONS, per_row_correct
 from tasks.files import stage_store
 from tasks.manifest import TRAIN_ROWS, read_manifest
-from tasks.rows import answer_of
 from tasks.stages import SCRATCH, StageResult, run_stage
 
 _log = logging.getLogger(__name__)
@@ -63,7 +62,7 @@ class _Session:
 def measure(
     config: PipelineConfig, workspace: Path, prepared: PreparedData, trained: TrainedModel, rival: Rival | None, on_progress: Progress
 ) -> StageResult[EvaluationResult]:
-    """Asks everybody what nobody has answered yet, and computes the figures.
+    """Asks everybody what nobody has answered yet, and computes the figures. Of a chat, the last answer is judged; the rest is prompt.
 
     A champion that cannot be asked is no error: the result says why, and it is tried again on the next call.
 
@@ -86,7 +85,7 @@ def measure(
 
     def build(folder: Path) -> EvaluationResult:
         on_progress("figures of all contenders", len(session.test.rows), len(session.test.rows))
-        return _evaluate(folder, prepared, session, constrained=constrained)
+        return _evaluate(folder, prepared, session, examiner.expected, constrained=constrained)
 
     result = run_stage(stage_store(workspace), "evaluate", inputs, EvaluationResult, build)
     reused = result.reused and all(part.reused for part in session.parts())
@@ -131,13 +130,15 @@ def _said(error: Exception) -> str:
     return next(iter(text.splitlines()), type(error).__name__)
 
 
-def _evaluate(folder: Path, prepared: PreparedData, session: _Session, *, constrained: bool) -> EvaluationResult:
+def _evaluate(
+    folder: Path, prepared: PreparedData, session: _Session, expected_of: Callable[[Questions], list[str]], *, constrained: bool
+) -> EvaluationResult:
     # Imported only when there is something to compute: they bring datasets, evaluate and scikit-learn.
     from tasks.evaluate.baseline import tfidf_figures
     from tasks.evaluate.metrics import measure_answers
 
     test, exams, champion = session.test.rows, session.exams(), session.champion
-    scratch, labelled, expected = folder / SCRATCH, prepared.labels is not None, [answer_of(row) for row in test]
+    scratch, labelled, expected = folder / SCRATCH, prepared.labels is not None, expected_of(session.test)
     scratch.mkdir(exist_ok=True)
     texts = {name: exam.answers.value.texts() for name, exam in exams.items()}
     figures = {
@@ -158,11 +159,11 @@ def _evaluate(folder: Path, prepared: PreparedData, session: _Session, *, constr
         champion_name=champion.name if champion else None,
         champion_fault=champion.fault if champion else None,
         champion_seen_rows=sum(saw),
-        tuned_train_accuracy=_share_right(session.seen, session.on_seen.value.texts()),
+        tuned_train_accuracy=_share_right(expected_of(session.seen), session.on_seen.value.texts()),
         base_constrained=constrained,
     )
 
 
-def _share_right(questions: Questions, answers: Sequence[str]) -> float | None:
-    correct = per_row_correct([answer_of(row) for row in questions.rows], answers)
+def _share_right(expected: Sequence[str], answers: Sequence[str]) -> float | None:
+    correct = per_row_correct(expected, answers)
     return sum(correct) / len(correct) if correct else None

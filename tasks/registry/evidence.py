@@ -27,7 +27,7 @@ def collect(
 def write_parity(path: Path, test_rows: Path, predictions: Path, count: int) -> None:
     """Writes test prompts and the tuned model's answers to them, one JSON object a line, spread evenly over the test rows.
 
-    Each line is `{"messages": [...], "answer": "..."}`; the messages end with a user turn.
+    Each line is `{"messages": [...], "answer": "..."}`; the messages end with a turn of the user or of a tool.
     """
     answers = dict(pl.read_parquet(predictions, columns=["row_id", "tuned"]).iter_rows())
     rows = read_rows(test_rows)

@@ -5,6 +5,7 @@ import os
 import resource
 import sys
 import threading
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -135,11 +136,12 @@ def _shipped_step(state: Any, request: TrainingRequest) -> int:
 
 
 def _count_tokens(rows: list[EncodedRow]) -> tuple[int, int]:
-    supervised = sum(len(row["completion_ids"]) for row in rows)
+    """Tokens of all rows, and how many of them carry loss."""
+    supervised = sum(sum(row["supervised"]) for row in rows)
     # The end-of-turn token alone is no answer: a run that learns nothing else looks healthy, with a loss near zero.
-    if not any(len(row["completion_ids"]) > 1 for row in rows):
+    if not any(len(set(compress(row["completion_ids"], row["supervised"]))) > 1 for row in rows):
         raise DataError("no row has a token to learn", where="training rows", expected="answers with text", hint="see data.source.columns")
-    return supervised + sum(len(row["prompt_ids"]) for row in rows), supervised
+    return sum(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows), supervised
 
 
 def _count_parameters(model: Any) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from tasks.train.events import Note, Step, Validated, emit
 
 
 class CompletionTrainer(Trainer):
-    """Loss on completion tokens only, laid out by a :class:`tasks.batching.Layout`."""
+    """Loss on the tokens of answers only, laid out by a :class:`tasks.batching.Layout`."""
 
     loss_is_scaled_for_ga = True
 
@@ -47,7 +47,7 @@ class CompletionTrainer(Trainer):
         return loss
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Validation loss in nats per completion token. Trainer's own would be a mean of batch means."""
+        """Validation loss in nats per supervised token. Trainer's own would be a mean of batch means."""
         started = time.monotonic()
         self.model.eval()
         rows: Sequence[EncodedRow] = self.eval_dataset

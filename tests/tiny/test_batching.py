@@ -1,5 +1,7 @@
 """Packed rows with a shared prefix are an optimisation, not another model: losses and gradients equal those of the padded batch."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from pipeline_config.training import TrainingConfig
 from tasks.attention import use_row_attention
 from tasks.batching import (
     BLOCKS,
+    LAYOUTS,
     PACKED,
     PADDED,
     Layout,
@@ -24,9 +27,10 @@ from tasks.batching import (
 from tasks.chat import EncodedRow, encode_row
 from tasks.methods import METHODS
 from tasks.models import LoadedBase, load_base
-from tasks.rows import Row, to_messages
+from tasks.rows import Message, Row, to_messages
 from tests.builders import tiny_base
 
+RowsOf = Callable[[LoadedBase], list[EncodedRow]]
 TEXTS = ["vpn", "the printer says paper jam again, third time today", "password", "laptop does not start, black screen, please help"]
 
 
@@ -43,47 +47,85 @@ def encoded(base: LoadedBase, instruction: str | None = "Route this ticket to a 
     return [encode_row(base.tokenizer, row) for row in rows]
 
 
+def conversations(base: LoadedBase) -> list[EncodedRow]:
+    """Chats of two, three and four answers to the same opening."""
+    opening: list[Message] = [{"role": "system", "content": "Route this ticket to a queue."}]
+    chats = [opening + [turn for text in TEXTS[:count] for turn in to_messages(None, text, f"queue {len(text)}")] for count in (2, 3, 4)]
+    return [encode_row(base.tokenizer, {"row_id": str(len(c)), "digest": "", "group": "", "messages": c}) for c in chats]
+
+
+def mixed(base: LoadedBase) -> list[EncodedRow]:
+    """Plain chats and chats of several turns, alternating."""
+    return [row for pair in zip(encoded(base), conversations(base), strict=False) for row in pair]
+
+
 def gradients(layout: Layout, model: Any, rows: list[EncodedRow]) -> dict[str, torch.Tensor]:
     model.zero_grad()
     summed_loss(layout, model, layout.collate(rows, 0)).backward()
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-INSTRUCTIONS = pytest.mark.parametrize(
-    "instruction", ["Route this ticket to a queue.", None], ids=["long shared prefix", "short shared prefix"]
+ROWS = pytest.mark.parametrize(
+    "rows_of",
+    [encoded, partial(encoded, instruction=None), conversations, mixed],
+    ids=["long shared prefix", "short shared prefix", "several turns", "plain chats and several turns"],
 )
 FAST = pytest.mark.parametrize("layout", [BLOCKS, PACKED], ids=lambda layout: layout.name)
 
 
 @FAST
-@INSTRUCTIONS
-def test_loss_equals_padded_loss(base: LoadedBase, instruction: str | None, layout: Layout) -> None:
-    rows = encoded(base, instruction)
+@ROWS
+def test_loss_equals_padded_loss(base: LoadedBase, rows_of: RowsOf, layout: Layout) -> None:
+    rows = rows_of(base)
     loss = mean_loss(layout, base.model, rows, rows_per_batch=4, pad_id=0)
     assert loss == pytest.approx(mean_loss(PADDED, base.model, rows, rows_per_batch=4, pad_id=0), rel=1e-5)
 
 
 @FAST
-def test_loss_equals_the_loss_of_rows_alone(base: LoadedBase, layout: Layout) -> None:
-    rows = encoded(base)
+@ROWS
+def test_loss_equals_the_loss_of_rows_alone(base: LoadedBase, rows_of: RowsOf, layout: Layout) -> None:
+    rows = rows_of(base)
     together = mean_loss(layout, base.model, rows, rows_per_batch=4, pad_id=0)
     assert together == pytest.approx(mean_loss(PADDED, base.model, rows, rows_per_batch=1, pad_id=0), rel=1e-5)
 
 
 @FAST
-@INSTRUCTIONS
-def test_gradients_equal_padded_gradients(tmp_path: Path, instruction: str | None, layout: Layout) -> None:
+@ROWS
+def test_gradients_equal_padded_gradients(tmp_path: Path, rows_of: RowsOf, layout: Layout) -> None:
     base = load_base(tiny_base(tmp_path), tmp_path)
     torch.manual_seed(1)
     model = METHODS["lora"].attach(base.model, TrainingConfig(lora={"lora_dropout": 0.0}))
     for name, parameter in model.named_parameters():
         if "lora_B" in name:  # they start at zero, which would hide the gradients of lora_A
             torch.nn.init.normal_(parameter, std=0.1)
-    fast, padded = (gradients(way, model, encoded(base, instruction)) for way in (layout, PADDED))
+    fast, padded = (gradients(way, model, rows_of(base)) for way in (layout, PADDED))
     assert fast.keys() == padded.keys()
     assert len(fast) >= 28
     for name, gradient in fast.items():
         torch.testing.assert_close(gradient, padded[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+def test_targets_are_the_answers_and_their_ends_and_nothing_else(base: LoadedBase, layout: Layout) -> None:
+    rows = conversations(base)
+    answers = [f"queue {len(text)}<|end|>" for count in (2, 3, 4) for text in TEXTS[:count]]
+    batch = layout.collate(rows, 0)
+    assert base.tokenizer.decode(batch["labels"][0]) == "".join(answers)
+    everything = [{**row, "supervised": [True] * len(row["completion_ids"])} for row in rows]
+    assert TEXTS[1] in base.tokenizer.decode(layout.collate(everything, 0)["labels"][0])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+def test_the_loss_is_that_of_the_answers_alone(base: LoadedBase, layout: Layout) -> None:
+    """Against probabilities read off whole rows, without any of our batching."""
+    total, count = 0.0, 0
+    for row in mixed(base):
+        ids = torch.tensor([*row["prompt_ids"], *row["completion_ids"]])
+        scores = base.model(ids[None]).logits[0].log_softmax(dim=-1)
+        learnt = [len(row["prompt_ids"]) + at for at, learns in enumerate(row["supervised"]) if learns]
+        total -= sum(scores[at - 1, ids[at]].item() for at in learnt)
+        count += len(learnt)
+    assert mean_loss(layout, base.model, mixed(base), rows_per_batch=4, pad_id=0) == pytest.approx(total / count, rel=1e-5)
 
 
 def test_blocks_are_used_unless_one_row_is_much_longer_than_the_others(base: LoadedBase) -> None:

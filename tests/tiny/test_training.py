@@ -14,8 +14,11 @@ from pipeline_config.errors import TrainingError
 from pipeline_config.model import ModelConfig
 from pipeline_config.training import TrainingConfig
 from tasks.artifacts import Record, TrainedModel
+from tasks.chat import encode_text
+from tasks.engine import open_engine
 from tasks.manifest import read_manifest
-from tasks.rows import Row, messages_digest, to_messages, write_rows
+from tasks.models import load_tokenizer
+from tasks.rows import Message, Row, messages_digest, to_messages, write_rows
 from tasks.train.events import Finished, Interrupted, Note, Started, Step, TrainingRequest, Validated
 from tasks.train.train import train
 from tests.builders import tiny_base
@@ -29,6 +32,16 @@ def rows(count: int, start: int = 0) -> list[Row]:
         label = LABELS[index % len(LABELS)]
         messages = to_messages("Route this ticket.", f"{label} trouble number {index}", label)
         made.append({"row_id": f"r{index}", "digest": messages_digest(messages), "group": f"g{index}", "messages": messages})
+    return made
+
+
+def conversations(count: int, start: int = 0) -> list[Row]:
+    """Chats of two answers, where the trouble is network or access, and plain ones elsewhere."""
+    made = rows(count, start)
+    for row in made[::2]:
+        opening, asked, answer = row["messages"]
+        again: list[Message] = [{"role": "assistant", "content": "since when please"}, {"role": "user", "content": "the new laptop"}]
+        row["messages"] = [opening, asked, *again, answer]
     return made
 
 
@@ -89,6 +102,27 @@ def test_the_artifact_matches_its_manifest_and_names_no_folder_of_this_machine(t
 def test_tokens_are_counted_and_the_prompt_carries_no_loss(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
     trained, _ = run(request(tiny, tmp_path, epochs=1))
     assert 32 * 2 <= trained.supervised_tokens < trained.total_tokens / 3
+
+
+def test_every_answer_of_a_chat_is_learnt_and_counted(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    config, _ = tiny
+    data = tmp_path / "data"
+    data.mkdir()
+    write_rows(data / "train.parquet", conversations(32))
+    write_rows(data / "validation.parquet", conversations(8, 100))
+    asked = request(tiny, tmp_path / "out", epochs=10, early_stopping_patience=None).model_copy(update={"data_folder": data})
+    trained, events = run(asked)
+    tokenizer = load_tokenizer(config, tmp_path)
+    answers = [turn["content"] for row in conversations(32) for turn in row["messages"] if turn["role"] == "assistant"]
+    assert len(answers) == 32 + 16
+    assert trained.supervised_tokens == 10 * sum(len(encode_text(tokenizer, answer)) for answer in answers)
+    assert trained.total_tokens > 3 * trained.supervised_tokens
+    losses = [event.loss for event in events if isinstance(event, Step)]
+    assert losses[-1] < losses[0] / 2
+    engine = open_engine(config, tmp_path)
+    engine.load_adapter("trained", trained.artifact)
+    earlier = engine.answer([conversations(1, 200)[0]["messages"][:2]], adapter="trained", max_new_tokens=24)[0]
+    assert earlier.text == "since when please"
 
 
 def test_zero_epochs_leave_an_untrained_adapter(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from tests.fakes import FakeEngine
 from tests.versions import BASE, INSTRUCTION, MODEL, make_artifact
 
 ASK = [{"role": "user", "content": "my vpn drops"}]
+CALL = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"ticket": 7}'}}
 
 
 class Site:
@@ -271,7 +272,12 @@ def test_lists_every_name_with_the_adapter_behind_it(site: Site, client: TestCli
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "assistant", "content": "vpn"}]}, "messages"),
         ({"messages": [*ASK, {"role": "system", "content": "Sort."}, *ASK]}, "messages"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages"),
+        ({"messages": [*ASK, {"role": "tool", "content": "x"}]}, "messages"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user"}]}, "messages.0"),
+        ({"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]}, "messages.0"),
+        ({"messages": [*ASK, {"role": "assistant", "tool_calls": [{"type": "function"}]}, *ASK]}, "messages.1"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}]}, "messages.0.content"),
         ({"messages": [{"role": "user", "content": "x", "name": "me"}]}, "messages.0.name"),
         ({"max_tokens": 3, "max_completion_tokens": 4}, None),
@@ -282,6 +288,14 @@ def test_what_would_not_be_obeyed_is_refused(site: Site, client: TestClient, cha
     response = chat(client, **changes)
     assert fault(response) == (400, "invalid_request")
     assert response.json()["error"]["param"] == param
+
+
+def test_calls_and_their_results_reach_the_model(site: Site, client: TestClient) -> None:
+    site.go_live(1, instruction=None)
+    turns = [*ASK, {"role": "assistant", "content": None, "tool_calls": [CALL]}, {"role": "tool", "content": "up", "tool_call_id": "c1"}]
+    text = chat(client, messages=turns, max_tokens=100).json()["choices"][0]["message"]["content"]
+    known = '[{"id": "c1", "type": "function", "function": {"name": "find", "arguments": {"ticket": 7}}}]'
+    assert text == f"routing-v1|user:my vpn drops|assistant:{known}|tool:up"
 
 
 def test_settings_that_change_nothing_are_accepted(site: Site, client: TestClient) -> None:

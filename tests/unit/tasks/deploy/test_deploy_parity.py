@@ -73,6 +73,15 @@ def test_equal_answers_prove_the_switch(server: ModelServer) -> None:
     prove_parity(server, "routing", "routing-v1", [ParityRow(messages=ASK, answer=JUDGED)] * 3)
 
 
+def test_calls_and_their_results_are_asked_as_they_were_judged(server: ModelServer, tmp_path: Path) -> None:
+    calls = '[{"type": "function", "function": {"name": "find", "arguments": {"ticket": "ä"}}}]'
+    called: list[Message] = [{"role": "assistant", "content": "", "tool_calls": calls}, {"role": "tool", "content": "up"}]
+    judged = f"{JUDGED}|assistant:{calls}|tool:up"
+    path = tmp_path / "parity.jsonl"
+    path.write_text(json.dumps({"messages": [*ASK, *called], "answer": judged}))
+    prove_parity(server, "routing", "routing-v1", read_parity(path, 1))
+
+
 def test_a_different_answer_is_named_with_how_many_there_are(server: ModelServer) -> None:
     rows = [ParityRow(messages=ASK, answer=JUDGED), ParityRow(messages=ASK, answer="hardware")]
     with pytest.raises(RolloutError, match=r"1 of 2 answers differ; the first: row 2: .* for 'hardware'"):

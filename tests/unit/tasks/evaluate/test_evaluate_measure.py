@@ -15,15 +15,16 @@ from pipeline_config.evaluation import EvaluationConfig
 from pipeline_config.gates import OverfittingGate, ThresholdGate
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import EvaluationResult, Figures, PreparedData, Rival, TrainedModel
-from tasks.chat import encode_row
+from tasks.batching import PADDED, mean_loss
+from tasks.chat import encode_last_answer, encode_row
 from tasks.engine import open_engine
 from tasks.evaluate.contenders import list_labels, sample
 from tasks.evaluate.judging import judge_evaluation
 from tasks.evaluate.measure import measure
 from tasks.evaluate.outcomes import PREDICTIONS, read_outcomes
-from tasks.rows import answer_of, prompt_of, read_rows
+from tasks.rows import Message, Row, answer_of, prompt_of, read_rows
 from tasks.stages import StageResult
-from tests.builders import INSTRUCTION, make_prepared, make_row, make_trained, tiny_base
+from tests.builders import INSTRUCTION, make_prepared, make_row, make_trained, tiny_base, tiny_tokenizer
 
 QUEUES = ("access", "hardware", "network")
 TRAIN = [make_row(f"the laptop number {n} is broken", QUEUES[n % 3]) for n in range(12)]
@@ -136,6 +137,39 @@ def test_perplexity_is_weighted_by_tokens(world: World, layout: str) -> None:
             losses += [-scores[at - 1, ids[0, at]].item() for at in range(start, ids.shape[1])]
     assert result.tuned.perplexity == pytest.approx(math.exp(sum(losses) / len(losses)), rel=1e-4)
     assert result.base.perplexity != result.tuned.perplexity
+
+
+def test_of_a_chat_the_last_answer_alone_is_judged(world: World) -> None:
+    """As if all turns before it had been written by the user: they are prompt."""
+    earlier: list[Message] = [{"role": "assistant", "content": "since when?"}, {"role": "user", "content": "please help"}]
+    chats: list[Row] = [{**row, "messages": [*row["messages"][:-1], *earlier, row["messages"][-1]]} for row in TEST]
+    world.prepared = make_prepared(world.folder / "chats", TRAIN, TRAIN[:2], chats)
+    result = world.measure(world.two).value
+    engine = open_engine(world.config.model, world.folder)
+    engine.load_adapter("v2", world.two.artifact)
+    encoded = [encode_last_answer(engine.base.tokenizer, row) for row in chats]
+    with engine.active("v2"):
+        loss = mean_loss(PADDED, engine.model, encoded, rows_per_batch=1, pad_id=0)
+        of_all = mean_loss(PADDED, engine.model, [encode_row(engine.base.tokenizer, row) for row in chats], rows_per_batch=1, pad_id=0)
+    assert result.tuned.perplexity == pytest.approx(math.exp(loss), rel=1e-4)
+    assert abs(of_all - loss) > 0.01
+    answers = engine.answer([prompt_of(row) for row in chats], adapter="v2", max_new_tokens=8, batch_size=4)
+    assert pl.read_parquet(result.folder / PREDICTIONS)["tuned"].to_list() == [answer.text for answer in answers]
+
+
+def test_a_call_is_expected_as_the_template_writes_it(world: World) -> None:
+    base = tiny_base(world.folder / "calling")
+    tokenizer = tiny_tokenizer()
+    written = "<|start|>{{ m.role }}\n{{ m.content }}{{ (m.tool_calls or [{'function': {}}])[0].function.name }}<|end|>\n"
+    opened = "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+    tokenizer.chat_template = "{% for m in messages %}" + written + "{% endfor %}" + opened
+    tokenizer.save_pretrained(world.folder / "calling")
+    call: Message = {"role": "assistant", "content": "", "tool_calls": '[{"name": "look_up", "arguments": {}}]'}
+    prepared = make_prepared(world.folder / "calls", TRAIN, TRAIN, [{**row, "messages": [*row["messages"][:-1], call]} for row in TEST])
+    world.config = world.config.model_copy(update={"model": base})
+    world.prepared = prepared.model_copy(update={"labels": None})
+    trained = make_trained(world.folder / "v1", base, world.folder, world.prepared, seed=1)
+    assert pl.read_parquet(world.measure(trained).value.folder / PREDICTIONS)["expected"].to_list() == ["look_up"] * 9
 
 
 def test_training_accuracy_comes_from_a_fixed_sample_of_training_rows(world: World) -> None:
