@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 SHORTEST = 15
@@ -11,6 +12,8 @@ SHORTEST = 15
 _SURE = 0.5
 _READ = 120
 """UTF-8 bytes that are read; more of them change one answer in 300 and cost time in proportion."""
+_SEARCHED = 4 * _READ
+"""Characters in which these bytes are looked for, as addresses are left out."""
 _ADDRESSES = r"\S+(?:://|@)\S*|www\.\S+"
 _NO_LETTERS = r"[^\p{L}\p{M}]+"
 _NO_LANGUAGE = "zxx"
@@ -23,9 +26,10 @@ def detect_languages(texts: Sequence[str], *, shortest: int = SHORTEST) -> list[
 
     It can be told if the text has at least `shortest` UTF-8 bytes of letters, addresses of the web and of mail left out, and if one
     language is more likely than all others together (and than no language at all: code, markup, lists of numbers). Only the first 120
-    bytes besides addresses are read. Every text is judged alone.
+    bytes that are no address are read, of the first 480 characters. Every text is judged alone.
     """
-    series = pl.Series(texts, dtype=pl.String).str.replace_all(_ADDRESSES, " ").str.strip_chars().str.slice(0, _READ)
+    beginnings = pl.Series(texts, dtype=pl.String).str.slice(0, _SEARCHED)
+    series = beginnings.str.replace_all(_ADDRESSES, " ").str.strip_chars().str.slice(0, _READ)
     enough = series.str.replace_all(_NO_LETTERS, "").str.len_bytes() >= shortest
     return [_detect(text) if told else None for text, told in zip(series, enough, strict=True)]
 
@@ -48,4 +52,6 @@ def _identifier() -> Any:
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     identifier.set_languages([code for code in identifier.labels if code == _NO_LANGUAGE or (len(code) == 2 and code not in _LEFT_OUT)])
+    # A choice of columns is a view with gaps, in half precision; read in order and without conversion it is twice as fast.
+    identifier.nb_ptc = np.ascontiguousarray(identifier.nb_ptc, dtype=np.float32)
     return identifier

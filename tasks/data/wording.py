@@ -18,9 +18,18 @@ _LOST = r"\x{FFFD}|ï¿½|ďż˝"
 _NO_CHARACTERS = r"\p{Noncharacter_Code_Point}|[[\p{Co}\p{Cn}]--\p{Extended_Pictographic}]{2}"
 """Two private or unassigned characters in a row: a single one is a bullet or an icon of some font, a word of them is text that was lost.
 Emoji that are newer than the tables of the regular expressions are exempt."""
-_SUSPECT = r"[\x{80}-\x{24F}\x{2B0}-\x{2FF}\x{2000}-\x{25FF}]"
-_PERHAPS_MISREAD = rf"{_SUSPECT}[^\x00-\x7F]|[^\x00-\x7F]{_SUSPECT}|[\x{{80}}-\x{{9F}}]|вЂ|[ÂÃ] "
-"""All that `ftfy` takes for misread, and much that is sound; it spares most rows the slower look."""
+_SUSPECT = r"[ƒµ[\x{80}-\x{24F}\x{2B0}-\x{2FF}\x{2000}-\x{25FF}--[\p{Ll}\p{Lu}]]]"
+"""Signs of the Latin blocks and above: what the later bytes of a character in UTF-8 become."""
+_PERHAPS_MISREAD = "|".join(
+    (
+        rf"{_SUSPECT}[^\x00-\x7F]",
+        rf"[^\x00-\x7F]{_SUSPECT}",
+        r"[\p{Ll}--[a-z]][\x{C0}-\x{24F}&&\p{Lu}]",
+        r"[ÂÃÎÐ][^\x00-\x7F]",
+        r"[ÂÃœŒ] |[\x{80}-\x{9F}]|вЂ",
+    )
+)
+"""All that `ftfy` takes for misread, and some that is sound; it spares most rows the slower look."""
 
 _CONTROL_TOKENS = "|".join(
     (
