@@ -8,13 +8,13 @@ from pipeline_config.errors import DataError
 from tasks.data.locations import did_you_mean, listed
 
 _MOST_LABELS = 200
-_ROWS_PER_LABEL = 3
+ROWS_PER_LABEL = 3
 
 
 def are_labels(answers: pl.Series) -> bool:
     """Whether answers are labels rather than free text: at most 200 distinct ones, each on three rows or more on average."""
     distinct = answers.n_unique()
-    return 0 < distinct <= _MOST_LABELS and len(answers) >= _ROWS_PER_LABEL * distinct
+    return 0 < distinct <= _MOST_LABELS and len(answers) >= ROWS_PER_LABEL * distinct
 
 
 def is_selected(wanted: Sequence[str]) -> pl.Expr:

@@ -20,6 +20,8 @@ HOMES = {
     "gguf": {"tasks/models.py"},
     "sqlite3": {"tasks/ledger.py"},
     "detect_secrets": {"tasks/screening.py"},
+    "ftfy": {"tasks/data/wording.py"},
+    "py3langid": {"tasks/languages.py"},
 }
 """Each heavy library, and the files or folders that may import it."""
 
