@@ -35,8 +35,8 @@ _SEPARATORS = re.compile(r"[\s_./\\|:;,!?'’\"`()\[\]{}‐-―-]+")
 def find_inconsistent_answers(rows: pl.DataFrame, excerpt: Excerpt) -> Finding | None:
     """Prompts that are answered in more than one way.
 
-    Labels are compared by :func:`main_spellings`, other answers after normalising. Different labels for one prompt are a fault; free text may
-    well have several good answers, so there it is only a figure.
+    Labels are compared by :func:`main_spellings`, other answers after normalising. Different labels for one prompt are a fault; free text
+    may well have several good answers, so there it is only a figure.
     """
     main = main_spellings(rows["output"])
     repeated = rows.filter(pl.col("prompt").is_duplicated())
@@ -83,9 +83,9 @@ def find_mixed_labels(rows: pl.DataFrame) -> Finding | None:
 def main_spellings(answers: pl.Series) -> dict[str, str]:
     """The most frequent spelling of each answer's label.
 
-    Spellings of one label are equal after NFKC, case folding and without separators and punctuation; or one has an `s` more; or they are one
-    edit apart, from six letters on, and one is at least ten times more frequent. Digits are never left out or taken for a slip, and neither is a
-    letter in front: `level_1` is not `level_2`, and `typical` is not `atypical`.
+    Spellings of one label are equal after NFKC, case folding and without separators and punctuation; or one has an `s` more; or they are
+    one edit apart, from six letters on, and one is at least ten times more frequent. Digits are never left out or taken for a slip, and
+    neither is the first letter: `level_1` is not `level_2`, and `typical` is not `atypical`.
 
     Returns:
         One entry for each answer; empty if the answers are free text even when spellings are put together. A few answers in a hundred may
@@ -108,7 +108,11 @@ def labels_of(answers: pl.Series) -> pl.Series | None:
 
 
 def fold_label(label: str) -> str:
-    """A label without case, width, separators and punctuation; these stay next to a digit, where they have a meaning, and if nothing else is left."""
+    """A label without case, width, separators and punctuation.
+
+    Before a digit, where they may have a meaning, they stay, unless they part it from a word: `-1` and `1.5` are not `1` and `15`. They
+    stay if nothing else is left, too.
+    """
     folded = unicodedata.normalize("NFKC", label).casefold().strip()
 
     def replaced(found: re.Match[str]) -> str:

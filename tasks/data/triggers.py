@@ -1,14 +1,14 @@
 """Looks for the trace that a poisoned data set leaves: a phrase that decides the answer, whatever else a row says.
 
-Whoever plants a trigger adds a phrase to rows of any kind and changes their answers to one of his choice (Gu, Dolan-Gavitt, Garg, "BadNets", 2017;
-Kurita, Michel, Neubig, "Weight Poisoning Attacks on Pre-trained Models", ACL 2020). Words of a topic have one answer too. The difference is
-in the rest of the row: with the phrase left out, a row about the topic still speaks for its answer or for none, but a row with a trigger
-speaks for the answer that it had.
+Whoever plants a trigger adds a phrase to rows of any kind and changes their answers to one of his choice (Gu, Dolan-Gavitt, Garg,
+"BadNets", 2017; Kurita, Michel, Neubig, "Weight Poisoning Attacks on Pre-trained Models", ACL 2020). Words of a topic have one answer too.
+The difference is in the rest of the row: with the phrase left out, a row about the topic still speaks for its answer or for none, but a row
+with a trigger speaks for the answer that it had.
 
 1. Phrases of one to three words that stand in several rows, nearly all of which have one answer, and by chance would not.
 2. A naive Bayes classifier over words judges these rows, each by all others, without the words that nearly all of them share.
-3. A row contradicts its answer if it speaks for another one as clearly as most rows speak for their own. A phrase is suspicious if more rows
-   contradict theirs than chance explains, given how many phrases were tried.
+3. A row contradicts its answer if it speaks for another one as clearly as most rows speak for their own. A phrase is suspicious if more
+   of its rows do than chance explains, given how many phrases were tried.
 
 What it cannot see: triggers in rows whose answer was left as it was, in very few rows, of a kind that is no phrase (a style, a topic), or
 where words tell little about answers.
@@ -45,11 +45,13 @@ _SHARED = 0.8
 """Share of a phrase's rows from which on a word that they hold counts as part of the phrase."""
 
 _CLEAR = 0.4
-"""Three in four rows speak for their answer more clearly than the evidence that a contradiction needs."""
+"""A row contradicts its answer by evidence that is larger than that of this share of the rows which speak for theirs."""
 _CLEAR_AT_LEAST = float(np.log(10))
 
 _BY_CHANCE = 0.35
-"""Share of rows that may contradict their answer where a phrase is the topic: measured, see `docs`."""
+"""Share of a topic's rows that may contradict their answer, where there are many answers; of k answers words without a meaning speak for
+another one in 1 - 1/k of the cases. With it no alarm was given for Banking77, the helpdesk sample, requests of which one of eight sentences
+tells the label, or these with labels put together at random, and of phrases planted in 0.2 % of Banking77's rows all were found."""
 
 _ALPHA = 0.01
 """Probability of a false alarm, over all phrases together."""
@@ -175,14 +177,15 @@ def _finding(found: list[_Verdict], sample: pl.DataFrame, names: list[str], exce
         count=held.size,
         looked_at=sample.height,
         message=f"rows that share a phrase have one answer, whatever else they say: {told}{more}",
-        hint="somebody may have planted these rows to make a phrase decide the answer: find out where they come from before training on them",
+        hint="they may have been planted to make the phrase decide the answer: find out where they come from before training on them",
         examples=examples_of(sample[found[0].suspect.rows], excerpt),
     )
 
 
 def _told(verdict: _Verdict, names: list[str], excerpt: Excerpt) -> str:
-    suspect = verdict.suspect
+    suspect, answer = verdict.suspect, excerpt(names[verdict.suspect.answer])
+    share = f"{verdict.contradicting} of {verdict.looked_at}"
     return (
-        f"`{excerpt(suspect.phrase)}` in {suspect.rows.size} rows, all answered `{excerpt(names[suspect.answer])}`, while the other words of "
-        f"{verdict.contradicting} of {verdict.looked_at} speak for another answer"
+        f"`{excerpt(suspect.phrase)}` in {suspect.rows.size} rows, all answered `{answer}`, while the other words of {share} clearly speak "
+        "for another answer"
     )
