@@ -14,8 +14,8 @@ from tasks.data.examples import SHOWN, Excerpt, examples_of
 from tasks.data.findings import Finding
 from tasks.data.labels import are_labels
 
-_MOST_ANSWERS = 10_000
-"""Distinct answers beyond which they are free text, whatever their spellings."""
+_MOST_ANSWERS = 1_000
+"""Distinct answers that nearly all rows must have, or they are free text, whatever their spellings."""
 
 _STRAY = 0.02
 """Share of rows whose answers may be no labels where the others are."""
@@ -23,8 +23,8 @@ _STRAY = 0.02
 _SHORTEST_PLURAL = 3
 """Letters before the `s`: `a` and `as` are two labels."""
 
-_SHORTEST_MISTYPED = 6
-"""Letters from which on one edit is more likely a slip than another word: `bank` and `back` are two labels."""
+_SHORTEST_MISTYPED, _LONGEST_MISTYPED = 6, 60
+"""Letters between which one edit is more likely a slip than another word: `bank` and `back` are two labels. Longer ones are sentences."""
 
 _UNEQUAL = 10
 """How many times more rows the right spelling has. Slips are rare; labels that somebody chose are about equally frequent."""
@@ -51,7 +51,7 @@ def find_inconsistent_answers(rows: pl.DataFrame, excerpt: Excerpt) -> Finding |
         level="warning" if labelled else "info",
         count=several.height,
         looked_at=rows.height,
-        message=f"{prompts} prompts have different answers, in {several.height} of {rows.height} rows",
+        message=f"prompts with different answers: {prompts}, in {several.height} of {rows.height} rows",
         hint="at most one label can be right: compare these rows and correct or remove them" if labelled else "",
         examples=examples_of(first, excerpt),
     )
@@ -75,7 +75,7 @@ def find_mixed_labels(rows: pl.DataFrame) -> Finding | None:
         level="warning",
         count=sum(wrong.values()),
         looked_at=rows.height,
-        message=f"{len(others)} labels are written in more than one way: {named}{more}",
+        message=f"labels in several spellings ({len(others)}): {named}{more}",
         hint="give each label one spelling: the model learns them as different answers, and exact match counts them as wrong",
     )
 
@@ -92,7 +92,7 @@ def main_spellings(answers: pl.Series) -> dict[str, str]:
         be anything.
     """
     counted = answers.drop_nulls().value_counts(name="rows").sort(["rows", answers.name], descending=[True, False])
-    if not 0 < counted.height <= _MOST_ANSWERS:
+    if counted["rows"].head(_MOST_ANSWERS).sum() < (1 - _STRAY) * counted["rows"].sum():
         return {}
     labels, rows = counted.to_series(0).to_list(), counted["rows"].to_list()
     pairs = [*_same(labels), *_close(labels, rows)]
@@ -154,7 +154,7 @@ def _close(labels: Sequence[str], rows: Sequence[int]) -> Iterator[tuple[int, in
     folded = [fold_label(label) for label in labels]
     shortened: dict[str, list[int]] = {}
     for place, text in enumerate(folded):
-        if len(text) >= _SHORTEST_MISTYPED:
+        if _SHORTEST_MISTYPED <= len(text) <= _LONGEST_MISTYPED:
             for shorter in {text, *(text[:at] + text[at + 1 :] for at in range(1, len(text)))}:
                 shortened.setdefault(shorter, []).append(place)
     for places in shortened.values():

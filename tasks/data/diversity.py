@@ -22,6 +22,9 @@ TEMPLATED = 0.2
 filled in."""
 
 _ROWS, _WORDS, _SKELETONS = 5_000, 10_000, 2_000
+_CHARACTERS = 1_000
+"""Of each text, from its beginning."""
+
 _FREQUENT = 0.02
 """Share of the texts that hold a word which belongs to a template, and of those that follow it."""
 _LEAST_FIXED, _LEAST_ROWS = 4, 5
@@ -34,7 +37,7 @@ def build_diversity(rows: pl.DataFrame) -> Diversity:
     Distinct-1 and distinct-2 are those of the first 10,000 words of a sample, as of more words a smaller share is distinct: figures of
     fewer words do not compare. Two words that follow one another count if they stand in one row.
     """
-    words = words_of(sample_rows(rows, _ROWS).select(text_of()).to_series())
+    words = _words(sample_rows(rows, _ROWS))
     word, row = words.word[:_WORDS], words.row[:_WORDS]
     pairs = (word[:-1] * len(words.vocabulary) + word[1:])[row[:-1] == row[1:]]
     counts = rows["instruction"].drop_nulls().value_counts(name="rows")["rows"].to_numpy()
@@ -51,7 +54,7 @@ def build_diversity(rows: pl.DataFrame) -> Diversity:
 def find_low_diversity(diversity: Diversity, rows: int, *, labelled: bool) -> list[Finding]:
     """What is to be said of these figures of `rows` rows. One instruction for all is no fault; with free text it calls for advice."""
     found = []
-    if diversity.templated >= TEMPLATED or diversity.distinct_2 < FEW_PHRASES:
+    if diversity.looked_at and (diversity.templated >= TEMPLATED or diversity.distinct_2 < FEW_PHRASES):
         found.append(_repetitive(diversity))
     if diversity.instructions == 1:
         found.append(_one_instruction(rows, labelled))
@@ -59,13 +62,15 @@ def find_low_diversity(diversity: Diversity, rows: int, *, labelled: bool) -> li
 
 
 def _repetitive(diversity: Diversity) -> Finding:
+    templated = diversity.templated >= TEMPLATED
+    share = diversity.templated if templated else 1 - diversity.distinct_2
+    what = "texts of a sample differ from many others in rare words only" if templated else "pairs of words in a sample are repetitions"
     return Finding(
         code="LOW_DIVERSITY",
         level="warning",
-        count=round(diversity.templated * diversity.looked_at),
+        count=round(share * diversity.looked_at),
         looked_at=diversity.looked_at,
-        message=f"texts repeat one another: {diversity.templated:.0%} of a sample differ from many others in rare words only (distinct-1 "
-        f"{diversity.distinct_1:.2f}, distinct-2 {diversity.distinct_2:.2f})",
+        message=f"{share:.0%} of the {what} (distinct-1 {diversity.distinct_1:.2f}, distinct-2 {diversity.distinct_2:.2f})",
         hint="a model learns the template instead of the task: add rows that people wrote, or fewer rows of each template",
     )
 
@@ -82,7 +87,7 @@ def _one_instruction(rows: int, labelled: bool) -> Finding:
 
 def _templated_share(rows: pl.DataFrame) -> float:
     """Share of the distinct texts of a sample whose skeleton many others have too."""
-    words = words_of(sample_rows(rows.unique("text", keep="any"), _SKELETONS).select(text_of()).to_series())
+    words = _words(sample_rows(rows, _SKELETONS).unique("text", keep="first", maintain_order=True))
     counted = Counter(skeleton for skeleton in _skeletons(words) if len(skeleton) - skeleton.count(_SLOT) >= _LEAST_FIXED)
     least = max(_LEAST_ROWS, _FREQUENT * words.rows)
     return sum(count for count in counted.values() if count >= least) / max(words.rows, 1)
@@ -98,6 +103,10 @@ def _skeletons(words: Words) -> Iterator[tuple[int, ...]]:
     ends = np.flatnonzero(starts[kept])[1:]
     for part in np.split(fixed[kept], ends):
         yield tuple(part.tolist())
+
+
+def _words(rows: pl.DataFrame) -> Words:
+    return words_of(rows.select(text_of().str.head(_CHARACTERS)).to_series())
 
 
 def _distinct_share(values: NDArray[np.int64]) -> float:

@@ -21,13 +21,14 @@ MODERATE_PSI, LARGE_PSI = 0.1, 0.25
 """The usual reading of the population stability index (Siddiqi, "Credit Risk Scorecards", 2006)."""
 
 JENSEN_SHANNON = 0.1
-"""Distance from which on shares have moved: what Evidently takes for the same measure."""
+"""Distance from which on shares have moved: the default of Evidently, which takes it with natural logarithms, so 0.12 in base 2."""
 
-CENTROID = 0.05
-"""Cosine distance of centroids."""
+CENTROID = 0.02
+"""Cosine distance of centroids. Measured with MiniLM: 0.01 to 0.02 where half of Banking77's labels are gone, 0.02 where three in ten texts
+are of another domain, 0.08 where half are, 0.4 where all are; at most 0.007 between random samples of 800 rows."""
 
 _SMALLEST_BIN = 0.05
-"""Share of the earlier rows that a bin holds at least when indices are computed: bars are joined until they do."""
+"""Share of the rows of both profiles that a bin holds when indices are computed, about: bars are joined to that end."""
 
 _CHANCE = 0.001
 """Probability that a measure exceeds its limit though nothing but the choice of rows differs."""
@@ -146,10 +147,10 @@ def _length_shift(name: str, now: Profile, before: Profile) -> _Shift | None:
 
 
 def _bars(bins: tuple[Bin, ...]) -> NDArray[np.int64]:
-    """Counts for all of :data:`EDGES`."""
+    """Counts for all of :data:`EDGES`, between which bars of a profile that was made with others are put by their lower end."""
     counts = np.zeros(len(EDGES) - 1, dtype=np.int64)
     for bar in bins:
-        counts[EDGES.index(int(bar.low))] = bar.count
+        counts[int(np.searchsorted(EDGES, bar.low, side="right")) - 1] += bar.count
     return counts
 
 
