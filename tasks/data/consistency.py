@@ -91,14 +91,15 @@ def main_spellings(answers: pl.Series) -> dict[str, str]:
         One entry for each answer; empty if the answers are free text even when spellings are put together. A few answers in a hundred may
         be anything.
     """
-    counted = answers.drop_nulls().value_counts(name="rows").sort(["rows", answers.name], descending=[True, False])
-    if counted["rows"].head(_MOST_ANSWERS).sum() < (1 - _STRAY) * counted["rows"].sum():
+    answers = answers.drop_nulls()
+    counted = answers.value_counts(name="rows").sort(["rows", answers.name], descending=[True, False])
+    if int(counted["rows"].head(_MOST_ANSWERS).sum()) < (1 - _STRAY) * answers.len():
         return {}
     labels, rows = counted.to_series(0).to_list(), counted["rows"].to_list()
     pairs = [*_same(labels), *_close(labels, rows)]
     ends = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     main = {label: labels[first] for label, first in zip(labels, components(ends[:, 0], ends[:, 1], len(labels)).tolist(), strict=True)}
-    return main if _are_mostly_labels(answers.drop_nulls().replace(main)) else {}
+    return main if _are_mostly_labels(answers.replace(main)) else {}
 
 
 def labels_of(answers: pl.Series) -> pl.Series | None:
