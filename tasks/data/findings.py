@@ -64,11 +64,13 @@ class Diversity(Record):
     """Shares of distinct word n-grams among all of a sample's, and how many different instructions there are.
 
     `instruction_entropy` is Shannon's, over the largest possible one: 1 if all instructions are equally frequent, 0 if there is one only.
+    `templated` is the share of a sample's texts that differ from many others in rare words and numbers only.
     """
 
     looked_at: int
     distinct_1: float
     distinct_2: float
+    templated: float
     instructions: int
     instruction_entropy: float
 
@@ -76,8 +78,8 @@ class Diversity(Record):
 class Drift(Record):
     """How far the rows have moved from the previous run's. Null: not comparable.
 
-    `length_psi` is the population stability index over bins of the previous lengths; `label_distance` and `language_distance` are
-    Jensen-Shannon distances in base 2, 0 to 1; `embedding_distance` is the cosine distance of the centroids.
+    `length_psi` is the population stability index of the lengths of texts or, if that is larger, of free-text answers; `label_distance`
+    and `language_distance` are Jensen-Shannon distances in base 2, 0 to 1; `embedding_distance` is the cosine distance of the centroids.
     """
 
     previous_rows: int
