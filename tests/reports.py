@@ -1,6 +1,7 @@
 """Reports of preparation to look at: one as of a real data set, an almost empty one, one of a single row, a hostile one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from tasks.artifacts import RowCounts
@@ -11,6 +12,7 @@ _ABOUT = (
     "passcode", "beneficiary", "refund",
 )  # fmt: skip
 _WHAT = ("not_recognised", "fee_charged", "pending", "declined", "limits", "wrong_amount", "not_received")
+_LENGTHS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 HOSTILE = (
     "</script><script>document.title='x'</script>", "<img src=x onerror=\"document.title='x'\">", "\"'><style>*{display:none}</style>",
@@ -22,7 +24,12 @@ HOSTILE = (
 
 def bins(counts: list[int], width: float, start: float = 0) -> tuple[Bin, ...]:
     """Histogram bars of equal width."""
-    return tuple(Bin(low=start + place * width, high=start + (place + 1) * width, count=count) for place, count in enumerate(counts))
+    return between([start + place * width for place in range(len(counts) + 1)], counts)
+
+
+def between(edges: Sequence[float], counts: Sequence[int]) -> tuple[Bin, ...]:
+    """Histogram bars between two neighbouring edges each."""
+    return tuple(Bin(low=low, high=high, count=count) for (low, high), count in zip(pairwise(edges), counts, strict=True))
 
 
 def finding(code: str, level: Level, count: int, looked_at: int, message: str, hint: str = "", *texts: str) -> Finding:
@@ -61,9 +68,9 @@ def banking_report() -> DataReport:
     labels["transfer_pending"] += 12_470 - sum(labels.values())
     profile = make_profile(
         12_470,
-        characters=bins([12, 903, 3522, 3310, 1871, 960, 702, 498, 301, 180, 96, 60, 31, 14, 7, 3], 25),
-        answer_characters=bins([0, 155, 1204, 2790, 3511, 2688, 1411, 502, 209], 5),
-        tokens=bins([2, 140, 610, 588, 301, 160, 92, 51, 30, 15, 8, 3], 10, 30), tokens_looked_at=2000, labels=labels,
+        characters=between(_LENGTHS[2:], [42, 903, 3522, 3310, 1871, 1460, 902, 298, 131, 31]),
+        answer_characters=between(_LENGTHS[:6], [155, 1204, 4790, 5511, 810]),
+        tokens=between(_LENGTHS[3:10], [12, 440, 910, 402, 180, 56]), tokens_looked_at=2000, labels=labels,
         languages={"en": 0.9985, "de": 0.001, "nl": 0.0005}, languages_looked_at=2000, centroid=(0.6, 0.8), spread=0.412, embedded=1000,
     )  # fmt: skip
     return make_report(

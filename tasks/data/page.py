@@ -17,7 +17,7 @@ from tasks.data.display import counted, figure, listed, markdown, number, percen
 from tasks.data.findings import DataReport, Drift, Finding, Level
 
 Limits = Mapping[str, float]
-"""For fields of `Drift`: the value from which on it is worth a warning."""
+"""For fields of `Drift`: the value above which it is worth a warning."""
 
 _FATES = {
     "train": ("Training", "the model learns from these"),
@@ -230,7 +230,7 @@ def _moves(drift: Drift, limits: Limits) -> list[dict[str, Any]]:
     return [
         {
             "name": name, "note": note, "value": figure(value), "comparable": value is not None, "limit": figure(limits.get(key)),
-            "beyond": value is not None and value >= limits.get(key, math.inf),
+            "beyond": value is not None and value > limits.get(key, math.inf),
             "gauge": None if value is None or key not in limits else min(100.0, 50 * value / limits[key]),
         }
         for key, (name, note) in _MOVES.items()

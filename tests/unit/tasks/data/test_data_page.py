@@ -182,8 +182,8 @@ def test_a_finding_has_its_counts_hint_and_examples() -> None:
 
 def test_what_was_sampled_is_said_to_be() -> None:
     text = Parsed(render_page(banking_report(), None)).text
-    assert "Whole row, for the model A sample of 2,000 of 12,470 rows: half have fewer than 70 tokens, all fewer than 150." in text
-    assert "Whole row All 12,470 rows: half have fewer than 100 characters, all fewer than 400." in text
+    assert "as the model reads them A sample of 2,000 of 12,470 rows: half have fewer than 64 tokens, all fewer than 192." in text
+    assert "Text All 12,470 rows: half have fewer than 64 characters, all fewer than 512." in text
     assert "Languages A sample of 2,000 of 12,470 rows." in text
     assert "mean cosine distance from the centre, of 1,000 rows; 0: all alike" in text
 
@@ -210,14 +210,15 @@ def test_an_unknown_kind_of_leakage_has_its_code() -> None:
 
 
 def test_drift_stands_beside_its_limits() -> None:
-    drift, limits = drift_of(length_psi=0.0131, label_distance=0.5), {"length_psi": 0.2, "label_distance": 0.5, "embedding_distance": 0.1}
+    drift = drift_of(length_psi=0.0131, label_distance=0.5, language_distance=0.1)
+    limits = {"length_psi": 0.2, "label_distance": 0.499, "language_distance": 0.1, "embedding_distance": 0.1}
     page = render_page(make_report(FIT), drift, limits)
     text = Parsed(page).text
     assert "over bins of the previous lengths 0.013 0.200" in text
     assert '<strong class="warning">0.500</strong>' in page
     assert page.count('<strong class="warning">') == 1
     assert "cosine distance of the mean embeddings not comparable 0.100" in text
-    assert page.count('class="moved') == 2
+    assert page.count('class="moved') == 3
 
 
 def test_all_of_two_hundred_labels_are_shown_and_of_more_the_ends() -> None:
