@@ -182,7 +182,7 @@ def test_a_finding_has_its_counts_hint_and_examples() -> None:
 
 def test_what_was_sampled_is_said_to_be() -> None:
     text = Parsed(render_page(banking_report(), None)).text
-    assert "as the model reads them A sample of 2,000 of 12,470 rows: half have fewer than 64 tokens, all fewer than 192." in text
+    assert "Whole row, in tokens A sample of 2,000 of 12,470 rows: half have fewer than 64 tokens, all fewer than 192." in text
     assert "Text All 12,470 rows: half have fewer than 64 characters, all fewer than 512." in text
     assert "Languages A sample of 2,000 of 12,470 rows." in text
     assert "mean cosine distance from the centre, of 1,000 rows; 0: all alike" in text
@@ -265,10 +265,12 @@ def test_columns_fill_the_plot_and_labels_of_the_axis_do_not_meet(counts: list[i
 
 
 def test_bins_of_different_ranges_are_said_to_be() -> None:
+    sentence = "Columns stand for ranges of different size"
     uneven = (Bin(low=0, high=10, count=2), Bin(low=10, high=1000, count=3))
     assert not histogram(uneven).even
     text = Parsed(render_page(make_report(FIT, profile=make_profile(5, characters=uneven)), None)).text
-    assert "Columns stand for ranges of different size." in text
+    assert sentence in text
+    assert sentence not in Parsed(render_page(one_row_report(), None)).text
 
 
 def test_many_sizes_of_clusters_are_put_together() -> None:
