@@ -67,7 +67,7 @@ test test-fast: export GOMP_SPINCOUNT ?= 3000
 
 test: $(READY) ## all tests, the fast ones first
 	@$(BIN)/python -m pytest tests/unit tests/architecture tests/contracts tests/tiny tests/flows \
-		tests/e2e/test_ways_in.py tests/e2e/test_readme.py tests/e2e/test_services.py
+		tests/e2e/test_page_in_browser.py tests/e2e/test_ways_in.py tests/e2e/test_readme.py tests/e2e/test_services.py
 
 test-fast: $(READY) ## unit and architecture tests
 	@$(BIN)/python -m pytest tests/unit tests/architecture -m "not services and not embedded and not slow"

@@ -1,16 +1,20 @@
 """The tracking port on an MLflow server."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from pipeline_config.errors import RegistryError
-from tasks.tracking import TrackedRun
+from tasks.tracking import TrackedDataset, TrackedRun
 
 T = TypeVar("T")
 _LONGEST_PARAM = 6000
 """MLflow refuses parameter values above 6,000 characters."""
+_LONGEST_DIGEST = 36
+"""MLflow refuses longer digests of data sets."""
 
 
 class MlflowTracker:
@@ -47,6 +51,22 @@ class MlflowTracker:
         """See :class:`tasks.tracking.Tracker`."""
         self._ask(lambda: self._client.log_artifact(run_id, str(path), folder or None))
 
+    def log_dataset(self, run_id: str, dataset: TrackedDataset) -> None:
+        """See :class:`tasks.tracking.Tracker`. The server keeps 36 characters of the digest; all of it stands in the profile."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        kind, source = _source_of(dataset.source)
+        # Not one of `mlflow.data`'s classes: they compute a digest and a profile of their own from rows in memory.
+        entry = Dataset(
+            name=dataset.name,
+            digest=dataset.digest[:_LONGEST_DIGEST],
+            source_type=kind,
+            source=json.dumps(source),
+            profile=json.dumps({"num_rows": dataset.rows, "digest": dataset.digest, **dataset.profile}),
+        )
+        used = DatasetInput(entry, [InputTag("mlflow.data.context", dataset.context)])
+        self._ask(lambda: self._client.log_inputs(run_id, [used]))
+
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """See :class:`tasks.tracking.Tracker`."""
         from mlflow.entities import RunTag
@@ -78,3 +98,13 @@ class MlflowTracker:
             raise RegistryError(
                 f"MLflow did not do what it was asked to: {error}", where=self._url, hint="`tunegate status` says whether it is up"
             ) from error
+
+
+def _source_of(location: str) -> tuple[str, dict[str, str]]:
+    """Kind and fields of a data set's source, as MLflow's own pages know them and link to them."""
+    scheme = urlsplit(location).scheme
+    if scheme == "hf":
+        return "hugging_face", {"path": location.removeprefix("hf:").split("@")[0].split(":")[0]}
+    if scheme in ("http", "https"):
+        return "http", {"url": location}
+    return ("local" if len(scheme) < 2 else scheme), {"uri": location}

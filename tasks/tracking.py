@@ -14,6 +14,20 @@ class TrackedRun(Record):
     url: str
 
 
+class TrackedDataset(Record):
+    """Rows that a run used, as the tracking server lists them beside it.
+
+    `digest` is ours, of the rows' content, and `source` a path or a URL without a password. `profile` holds a few figures to be shown.
+    """
+
+    name: str
+    digest: str
+    source: str
+    rows: int
+    context: Literal["training", "validation", "testing"]
+    profile: dict[str, float | str]
+
+
 class Tracker(Protocol):
     """Keeps what happened. Writing twice is harmless."""
 
@@ -31,6 +45,13 @@ class Tracker(Protocol):
 
     def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
         """Keeps a copy of a file."""
+        ...
+
+    def log_dataset(self, run_id: str, dataset: TrackedDataset) -> None:
+        """Says which rows the run used.
+
+        Name and digest are a data set's identity: if the run has it already, what was logged first stays. Give each context another name.
+        """
         ...
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:

@@ -3,14 +3,16 @@
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from pipeline_config.errors import ModelError, RegistryError
 from tasks.generation import Answer
 from tasks.manifest import read_manifest
 from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, Alias
 from tasks.rows import Message
+from tasks.tracking import TrackedDataset, TrackedRun
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,60 @@ class FakeRegistry:
         if held is None:
             raise RegistryError(f"{model_name} has no version {version}")
         return held
+
+
+@dataclass
+class KeptRun:
+    """What a tracker has of one run. `points` are (step, value) for each curve, `files` the bytes of each by its path."""
+
+    tags: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict)
+    points: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    datasets: list[TrackedDataset] = field(default_factory=list)
+    status: str = "RUNNING"
+
+
+class FakeTracker:
+    """`tasks.tracking.Tracker` in memory, where `runs` can be looked at. While it is `down`, it does not answer."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, KeptRun] = {}
+        self.down = False
+
+    def open_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> TrackedRun:
+        run_id = f"{experiment}-{len(self.runs)}"
+        self.runs[run_id] = KeptRun(tags=dict(tags))
+        return TrackedRun(run_id=run_id, url=f"http://tracking/{run_id}")
+
+    def log_params(self, run_id: str, params: Mapping[str, object]) -> None:
+        self._known(run_id).params |= {key: str(value) for key, value in params.items()}
+
+    def log_metrics(self, run_id: str, points: Mapping[str, float], step: int) -> None:
+        curves = self._known(run_id).points
+        for key, value in points.items():
+            curves.setdefault(key, []).append((step, value))
+
+    def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
+        self._known(run_id).files[f"{folder}/{path.name}".lstrip("/")] = path.read_bytes()
+
+    def log_dataset(self, run_id: str, dataset: TrackedDataset) -> None:
+        kept = self._known(run_id).datasets
+        if (dataset.name, dataset.digest) not in [(held.name, held.digest) for held in kept]:
+            kept.append(dataset)
+
+    def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
+        self._known(run_id).tags |= tags
+
+    def close_run(self, run_id: str, status: Literal["FINISHED", "FAILED", "KILLED"]) -> None:
+        self._known(run_id).status = status
+
+    def _known(self, run_id: str) -> KeptRun:
+        if self.down:
+            raise RegistryError("no answer")
+        if run_id not in self.runs:
+            raise RegistryError(f"there is no run {run_id}")
+        return self.runs[run_id]
 
 
 class FakeEngine:

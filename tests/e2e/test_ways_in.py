@@ -12,7 +12,7 @@ import pytest
 from pipeline_config.environment import Machine
 from tasks.files import ledger_path, read_json
 from tasks.ledger import Ledger
-from tests.browser import chromium_path, screenshots_folder
+from tests.browser import open_browser, screenshots_folder
 from tests.projects import run_pipeline, tunegate
 
 pytestmark = [pytest.mark.services, pytest.mark.embedded, pytest.mark.slow]
@@ -30,23 +30,8 @@ def deployed(embedded_machine_up: Machine) -> Machine:
 
 @pytest.fixture
 def page() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    executable = chromium_path()
-    if executable is None:
-        pytest.skip("chromium is missing: `make system-deps` installs it")
-    options = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-    ]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=options)
+    with open_browser() as browser:
         yield browser.new_page(viewport={"width": 1360, "height": 1000})
-        browser.close()
 
 
 def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
