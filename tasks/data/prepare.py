@@ -13,7 +13,7 @@ from tasks.data.labels import are_labels, require_two_classes, select_labels
 from tasks.data.lengths import CountTokens, find_too_long
 from tasks.data.quarantine import Quarantine
 from tasks.data.schema import find_faults
-from tasks.data.sensitive import find_sensitive_rows
+from tasks.data.sensitive import screen
 from tasks.data.sources import read_table
 from tasks.data.split import SPLIT, choose_rows, find_leaks, find_near_leaks, hold_out_test, hold_out_validation
 from tasks.files import sha256_json
@@ -42,7 +42,8 @@ def prepare_data(data: DataConfig, *, max_length: int, count_tokens: CountTokens
     selected = select_labels(table, data.source.labels)
     quarantine = Quarantine(folder, rows=selected.height, limit=data.max_bad_fraction)
     sound = quarantine.take(selected, find_faults(selected))
-    sound = quarantine.take(sound, find_sensitive_rows(sound, data.sensitive, folder))
+    screened = screen(sound.with_columns(turns=pl.lit(None, dtype=pl.String)), data.sensitive)
+    sound = quarantine.take(screened.table, screened.faults)
     sound = quarantine.take(sound, find_too_long(sound, max_length, count_tokens))
     quarantine.close()
     distinct = _with_labels(drop_duplicates(add_keys(sound)))
