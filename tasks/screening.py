@@ -78,7 +78,7 @@ def find_sensitive(texts: pl.Series, kinds: Collection[Kind] = KINDS) -> pl.Data
 
 def find_in_text(text: str, kinds: Collection[Kind] = KINDS) -> list[Span]:
     """What :func:`find_sensitive` finds in one text, without picking candidates first."""
-    pending, spans = _between(len(text), [match.span() for match in _PLACEHOLDER.finditer(text)]), []
+    pending, spans = _between(len(text), [match.span() for match in PLACEHOLDER.finditer(text)]), []
     while pending:
         start, end = pending.pop()
         if found := _find_in_piece(text[start:end], kinds):
@@ -102,7 +102,8 @@ def mask(text: str, spans: Iterable[tuple[str, int, int]]) -> str:
     return "".join([*pieces, text[done:]])
 
 
-_PLACEHOLDER = re.compile(f"<(?:{'|'.join(kind.upper() for kind in KINDS)})>")
+PLACEHOLDER = re.compile(f"<(?:{'|'.join(kind.upper() for kind in KINDS)})>")
+"""What :func:`mask` puts in."""
 
 _EMAIL = re.compile(
     r"(?<!\w)(?P<local>\w(?:[\w.%+'-]{0,62}[\w+-])?)@(?P<domain>(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.)+(?P<top>xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24}))",

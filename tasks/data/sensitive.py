@@ -1,56 +1,105 @@
-"""Personal data and secrets in rows: what is taken out, what stops the run, and what is only counted."""
+"""Personal data and secrets in rows: what is taken out, what stops the run, what is masked, and what is only counted."""
 
-from collections.abc import Mapping
-from pathlib import Path
+import json
+from collections.abc import Collection
+from typing import NamedTuple
 
 import polars as pl
 
-from pipeline_config.data import SensitiveConfig
-from pipeline_config.errors import DataError
-from tasks.data.quarantine import faults_of
-from tasks.files import read_json, write_json
-from tasks.screening import KINDS, Kind, find_sensitive
+from pipeline_config.data import Policy, SensitiveConfig
+from tasks.data.policies import Tally, apply_policies, tally
+from tasks.data.quarantine import FAULTS
+from tasks.masking import MaskedText, mask_messages, mask_text, masked_kinds, texts_in_json
+from tasks.screening import KINDS, PLACEHOLDER, Kind, find_sensitive
 
 _FIELDS = ("instruction", "input", "output")
-_REPORT = "sensitive.json"
+_TURNS = pl.List(pl.Struct({"content": pl.String(), "tool_calls": pl.String()}))
 _NAMES: dict[Kind, str] = {
     "secret": "a secret", "card": "a card number", "iban": "an IBAN", "national_id": "a national identifier", "ip": "an IP address",
     "email": "an e-mail address", "phone": "a phone number",
 }  # fmt: skip
 
 
-def find_sensitive_rows(table: pl.DataFrame, policies: SensitiveConfig, folder: Path) -> pl.DataFrame:
-    """Looks through all texts of the canonical table, and writes how many rows hold each kind that is only reported.
+class Screened(NamedTuple):
+    """A shard after its texts were looked through.
 
-    Returns:
-        Row id, code (the kind in capitals) and reason of each row to be taken out (`tasks.data.quarantine.FAULTS`).
+    `table` has placeholders where kinds are masked; `faults` (`tasks.data.quarantine.FAULTS`) has the rows to be taken out, which are still
+    in the table. `reported` and `masked` count, by code, only rows that are not taken out.
+    """
+
+    table: pl.DataFrame
+    faults: pl.DataFrame
+    reported: dict[str, Tally]
+    masked: dict[str, Tally]
+
+
+def screen(table: pl.DataFrame, policies: SensitiveConfig) -> Screened:
+    """Looks through all texts of a shard of the canonical table and does what the policies say. Rows keep their order.
 
     Raises:
         DataError: a row holds a kind whose policy is `fail`.
     """
-    policy: Mapping[str, str] = policies.model_dump()
-    kinds = [kind for kind in KINDS if policy[kind] != "ignore"]
-    places = pl.concat([find_sensitive(table[field], kinds).select("row", "kind", field=pl.lit(field)) for field in _FIELDS]).unique()
-    _refuse(places.filter(pl.col("kind").is_in([kind for kind in kinds if policy[kind] == "fail"])), table)
-    counted = places.unique(["row", "kind"]).group_by("kind").len()
-    write_json(folder / _REPORT, {kind: count for kind, count in sorted(counted.iter_rows()) if policy[kind] == "report"})
-    taken = places.filter(pl.col("kind").is_in([kind for kind in kinds if policy[kind] == "quarantine"])).sort("row", "kind", "field")
-    ids = table["row_id"]
-    return faults_of([(ids[row], kind.upper(), f"{field} holds {_NAMES[kind]}") for row, kind, field in taken.iter_rows()])
+    found, masking = _find(table), masked_kinds(policies)
+    others: dict[str, Policy] = {kind.upper(): getattr(policies, kind) for kind in KINDS if kind not in masking}
+    faults = _as_faults(found.filter(~pl.col("kind").is_in(masking)), table)
+    applied = apply_policies(faults, table, others)
+    rows = found.filter(pl.col("kind").is_in(masking))["row"].unique().sort().to_list()
+    masked_table, masked = _mask(table, rows, masking)
+    return Screened(masked_table, applied.faults, applied.reported, tally(masked.join(applied.faults, on="row_id", how="anti")))
 
 
-def reported_kinds(folder: Path) -> dict[str, int]:
-    """Number of rows that hold each kind which is reported and kept."""
-    return {str(kind): int(count) for kind, count in read_json(folder / _REPORT).items()}
+def excerpt(text: str, limit: int = 200) -> str:
+    """The beginning of a text with every kind masked, in at most `limit` characters. A placeholder is there as a whole or not at all."""
+    masked = mask_text(text, KINDS).text
+    if len(masked) <= limit:
+        return masked
+    end = limit - 1  # the ellipsis takes one
+    divided = (found.start() for found in PLACEHOLDER.finditer(masked) if found.start() < end < found.end())
+    return masked[: next(divided, end)] + "…"
 
 
-def _refuse(places: pl.DataFrame, table: pl.DataFrame) -> None:
-    if places.is_empty():
-        return
-    row, kind, field = places.sort("row", "kind", "field").row(0)
-    file, line = table.row(row, named=True)["file"], table.row(row, named=True)["line"]
-    raise DataError(
-        f"{places['row'].n_unique()} rows hold what must not be there; the first: {field} holds {_NAMES[kind]}",
-        where=f"{file}, line {line}",
-        expected=f"none, as data.sensitive.{kind} is `fail`", hint="remove it from the source, or choose `quarantine`",
-    )  # fmt: skip
+def _find(table: pl.DataFrame) -> pl.DataFrame:
+    """Columns `row`, `kind` and `place`: the first place of a row that holds a kind."""
+    places = [find_sensitive(table[field]).select("row", "kind", place=pl.lit(field)) for field in _FIELDS]
+    turns = _texts_of_turns(table["turns"])
+    inside = find_sensitive(turns["text"])
+    inside = inside.select(row=turns["row"].gather(inside["row"]), kind="kind", place=pl.lit("a turn"))
+    return pl.concat([*places, inside]).unique(["row", "kind"], keep="first", maintain_order=True).sort("row", "kind")
+
+
+def _texts_of_turns(turns: pl.Series) -> pl.DataFrame:
+    """Columns `row` and `text`: what masking would look at in chats of several turns."""
+    chats = pl.DataFrame({"row": range(len(turns)), "turn": turns.str.json_decode(_TURNS)}).drop_nulls()
+    single = chats.explode("turn").unnest("turn")
+    contents = single.select("row", text="content")
+    calls = single.select("row", "tool_calls").drop_nulls()
+    inside = [(row, text) for row, call in calls.iter_rows() for text in texts_in_json(call)]
+    return pl.concat([contents, pl.DataFrame(inside, contents.schema, orient="row")])
+
+
+def _as_faults(found: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "row_id": table["row_id"].gather(found["row"]),
+            "code": found["kind"].str.to_uppercase(),
+            "reason": found["place"] + " holds " + found["kind"].replace_strict(_NAMES, return_dtype=pl.String),
+        },
+        schema=FAULTS,
+    )
+
+
+def _mask(table: pl.DataFrame, rows: list[int], kinds: tuple[Kind, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The table with placeholders in the given rows, and columns `row_id` and `code` of what was masked."""
+    ids, masked, columns = table["row_id"].gather(rows).to_list(), [], []
+    for field in (*_FIELDS, "turns"):
+        mask = _mask_turns if field == "turns" else mask_text
+        texts = table[field].gather(rows).to_list()
+        changed = [(row, row_id, *mask(text, kinds)) for row, row_id, text in zip(rows, ids, texts, strict=True) if text is not None]
+        columns.append(table[field].clone().scatter([row for row, *_ in changed], [text for _, _, text, _ in changed]))
+        masked += [(row_id, kind.upper()) for _, row_id, _, counts in changed for kind in counts]
+    return table.with_columns(columns), pl.DataFrame(masked, schema={"row_id": pl.String, "code": pl.String}, orient="row")
+
+
+def _mask_turns(turns: str, kinds: Collection[Kind]) -> MaskedText:
+    chat = mask_messages(json.loads(turns), kinds)
+    return MaskedText(json.dumps(chat.messages, ensure_ascii=False) if chat.counts else turns, chat.counts)

@@ -1,56 +1,155 @@
 """What happens to rows with personal data or secrets."""
 
-from pathlib import Path
+import json
+from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline_config.data import SensitiveConfig
 from pipeline_config.errors import DataError
-from tasks.data.quarantine import CODES, count_by_code, quarantine_path
-from tasks.data.sensitive import reported_kinds
-from tasks.screening import KINDS
-from tests.unit.tasks.data.data_builders import data_config, prepare, ticket, tickets, write_jsonl
+from tasks.data.policies import Tally
+from tasks.data.quarantine import CODES, FAULTS
+from tasks.data.sensitive import excerpt, screen
+from tasks.masking import mask_messages
+from tasks.rows import Message, to_messages
+from tasks.screening import KINDS, PLACEHOLDER, Kind
 
 CARD = "4111 1111 1111 1111"
+IBAN = "DE89 3704 0044 0532 0130 00"
+TEXTS = ["my vpn drops", f"charge {CARD}", f"refund {IBAN}", "mail bob@example.com", "+49 30 901820", "password: hunTer2xY!9q", "<EMAIL>"]
 
 
-def rows() -> list[dict[str, object]]:
-    fit = tickets(each=30)
-    return [
-        *fit,
-        ticket(101, input=f"charge my card {CARD} again"),
-        ticket(102, input="refund to DE89 3704 0044 0532 0130 00 please"),
-        ticket(103, output="network", instruction="Name the queue. Ask me at jane@example.org"),
-        ticket(104, input="mail bob@example.com and call +49 30 901820"),
-    ]
+def table(*rows: tuple[str | None, str | None, str, str | None]) -> pl.DataFrame:
+    """Canonical rows r0, r1, ... from instruction, input, output and turns."""
+    texts = pl.DataFrame(rows, {"instruction": pl.String, "input": pl.String, "output": pl.String, "turns": pl.String}, orient="row")
+    ids = pl.Series([f"r{number}" for number in range(len(rows))], dtype=pl.String)
+    return texts.with_columns(row_id=ids, file=pl.lit("a.jsonl"), line=pl.int_range(1, pl.len() + 1), from_test=pl.lit(False))
 
 
-def test_by_default_cards_and_accounts_are_taken_out_and_addresses_counted(tmp_path: Path) -> None:
-    prepared = prepare(data_config(write_jsonl(tmp_path / "a.jsonl", rows())), tmp_path / "out")
-    assert count_by_code(prepared.folder) == {"CARD": 1, "IBAN": 1}
-    assert reported_kinds(prepared.folder) == {"email": 2, "phone": 1}
-    reasons = pl.read_parquet(quarantine_path(prepared.folder))["reason"].to_list()
-    assert reasons == ["input holds a card number", "input holds an IBAN"]
-    assert prepared.counts.read == 64
-    assert prepared.counts.quarantined == 2
+def turns(*contents: str, tool_calls: object = None) -> str:
+    """A chat of several turns, the first of which calls a tool if there is one to call."""
+    chat = [{"role": "user", "content": content} for content in contents]
+    return json.dumps([{**chat[0], "tool_calls": json.dumps(tool_calls)} if tool_calls else chat[0], *chat[1:]], ensure_ascii=False)
 
 
-def test_a_policy_decides_for_each_kind(tmp_path: Path) -> None:
-    policies = SensitiveConfig(card="ignore", iban="report", email="quarantine", phone="ignore")
-    prepared = prepare(data_config(write_jsonl(tmp_path / "a.jsonl", rows()), sensitive=policies), tmp_path / "out")
-    assert count_by_code(prepared.folder) == {"EMAIL": 2}
-    assert reported_kinds(prepared.folder) == {"iban": 1}
+MIXED = table(
+    ("Name the queue.", "my vpn drops", "network", None),
+    ("Name the queue.", f"charge my card {CARD} again", "billing", None),
+    ("Name the queue.", f"refund to {IBAN} please", "billing", None),
+    ("Name the queue. Ask me at jane@example.org", "the printer is on fire", "hardware", None),
+    (None, "mail bob@example.com and call +49 30 901820", "email", None),
+)
 
 
-def test_fail_refuses_the_data_and_does_not_repeat_what_was_found(tmp_path: Path) -> None:
-    source = data_config(write_jsonl(tmp_path / "a.jsonl", rows()), sensitive=SensitiveConfig(card="fail"))
+def test_by_default_cards_and_accounts_are_taken_out_and_addresses_counted() -> None:
+    screened = screen(MIXED, SensitiveConfig())
+    assert screened.faults.rows() == [("r1", "CARD", "input holds a card number"), ("r2", "IBAN", "input holds an IBAN")]
+    assert screened.faults.schema == FAULTS
+    assert screened.reported == {"EMAIL": Tally(2, ("r3", "r4")), "PHONE": Tally(1, ("r4",))}
+    assert screened.masked == {}
+    assert screened.table.equals(MIXED)
+
+
+def test_a_policy_decides_for_each_kind() -> None:
+    screened = screen(MIXED, SensitiveConfig(card="ignore", iban="report", email="quarantine", phone="report"))
+    assert screened.faults["row_id"].to_list() == ["r3", "r4"]
+    assert screened.reported == {"IBAN": Tally(1, ("r2",))}
+
+
+def test_fail_refuses_the_data_and_does_not_repeat_what_was_found() -> None:
     with pytest.raises(DataError, match="input holds a card number") as caught:
-        prepare(source, tmp_path / "out")
-    assert "a.jsonl, line 61" in str(caught.value)
+        screen(MIXED, SensitiveConfig(card="fail"))
+    assert caught.value.where == "a.jsonl, line 2"
     assert "4111" not in str(caught.value)
+
+
+def test_masked_kinds_are_replaced_in_every_text_and_counted() -> None:
+    screened = screen(MIXED, SensitiveConfig(email="mask", phone="mask", card="mask"))
+    assert screened.table["input"].to_list() == [
+        "my vpn drops",
+        "charge my card <CARD> again",
+        f"refund to {IBAN} please",
+        "the printer is on fire",
+        "mail <EMAIL> and call <PHONE>",
+    ]
+    assert screened.table["instruction"][3] == "Name the queue. Ask me at <EMAIL>"
+    assert screened.table["instruction"][4] is None
+    assert screened.masked == {"CARD": Tally(1, ("r1",)), "EMAIL": Tally(2, ("r3", "r4")), "PHONE": Tally(1, ("r4",))}
+    assert screened.table.drop("instruction", "input").equals(MIXED.drop("instruction", "input"))
+
+
+def test_a_row_that_is_taken_out_is_not_counted_as_masked() -> None:
+    screened = screen(table((None, f"{CARD} bob@example.com", "x", None)), SensitiveConfig(email="mask"))
+    assert screened.faults["code"].to_list() == ["CARD"]
+    assert screened.masked == {}
+
+
+def test_a_card_that_is_ignored_is_no_phone_number() -> None:
+    screened = screen(table((None, CARD, "x", None)), SensitiveConfig(card="ignore", phone="mask", national_id="fail"))
+    assert screened.table["input"].to_list() == [CARD]
+    assert screened.reported == screened.masked == {}
+
+
+def test_every_turn_of_a_chat_is_masked_and_the_rest_of_it_stays() -> None:
+    calls = [{"function": {"name": "send", "arguments": json.dumps({"to": "\nbob@example.com", "n": 3})}}]
+    chat = turns("write to bob@example.com", "é, done", tool_calls=calls)
+    screened = screen(table((None, "write to bob@example.com", "é, done", chat), ("a", "b", "c", None)), SensitiveConfig(email="mask"))
+    masked = [{"function": {"name": "send", "arguments": json.dumps({"to": "\n<EMAIL>", "n": 3})}}]
+    assert json.loads(screened.table["turns"][0]) == json.loads(turns("write to <EMAIL>", "é, done", tool_calls=masked))
+    assert screened.table["input"][0] == "write to <EMAIL>"
+    assert screened.table["turns"][1] is None
+
+
+def test_what_stands_in_tool_calls_alone_is_found() -> None:
+    chat = turns("pay", "done", tool_calls=[{"password": "hunTer2xY!9q", "card": 4111111111111111}])
+    faults = screen(table((None, "pay", "done", chat)), SensitiveConfig()).faults
+    assert faults.rows() == [("r0", "CARD", "a turn holds a card number"), ("r0", "SECRET", "a turn holds a secret")]
 
 
 def test_every_kind_has_a_policy_and_a_code() -> None:
     assert set(SensitiveConfig.model_fields) == set(KINDS)
     assert {kind.upper() for kind in KINDS} < set(CODES)
+
+
+Texts = tuple[str | None, str, str, str | None]
+TEXT = st.lists(st.sampled_from(TEXTS), min_size=1, max_size=2).map(" ".join)
+ROWS = st.lists(
+    st.tuples(st.none() | TEXT, TEXT, TEXT, st.none() | st.lists(TEXT, min_size=2).map(lambda texts: turns(*texts))), max_size=6
+)
+
+
+def asked(row: Mapping[str, Any]) -> list[Message]:
+    return to_messages(row["instruction"], row["input"], row["output"])
+
+
+@given(ROWS, st.sets(st.sampled_from(KINDS)))
+@settings(deadline=None, max_examples=60)
+def test_prepared_rows_are_what_serving_makes_of_the_raw_ones(rows: list[Texts], masked: set[Kind]) -> None:
+    policies = SensitiveConfig(**dict.fromkeys(KINDS, "report") | dict.fromkeys(masked, "mask"))
+    raw = table(*rows)
+    prepared = screen(raw, policies).table
+    for before, after in zip(raw.iter_rows(named=True), prepared.iter_rows(named=True), strict=True):
+        assert asked(after) == mask_messages(asked(before), masked).messages
+        assert json.loads(after["turns"] or "[]") == mask_messages(json.loads(before["turns"] or "[]"), masked).messages
+    assert screen(prepared, policies).masked == {}
+
+
+def test_an_excerpt_is_masked_and_cut() -> None:
+    assert excerpt("mail bob@example.com") == "mail <EMAIL>"
+    assert excerpt("a" * 300) == "a" * 199 + "…"
+    assert excerpt("mail bob@example.com now", 13) == "mail <EMAIL>…"
+
+
+@given(st.lists(st.sampled_from([*TEXTS, " ", "<", "x"]), max_size=6).map(" ".join), st.integers(1, 60))
+@settings(deadline=None, max_examples=100)
+def test_an_excerpt_never_divides_a_placeholder(text: str, limit: int) -> None:
+    shown, whole = excerpt(text, limit), excerpt(text, 1000)
+    assert len(shown) <= limit
+    if shown != whole:
+        kept = shown.removesuffix("…")
+        assert whole.startswith(kept)
+        assert not any(found.start() < len(kept) < found.end() for found in PLACEHOLDER.finditer(whole))
