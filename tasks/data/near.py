@@ -40,7 +40,8 @@ _HASH_BITS = np.uint64(52)
 _WORTH = 4  # of a shingle, in letters
 _SYLLABLES = ((0x2E80, 0xA4D0), (0xAC00, 0xD7A4), (0xF900, 0xFB00), (0x20000, 0x40000))  # Han, kana and Yi; Hangul; Han again, twice
 _HASHES = 512  # at most; a row of 150 characters takes about 0.02 microseconds for each
-_KEPT_HASHES = 384  # for estimates; at most, one byte of memory for each row and hash
+_HELD_BANDS = 40  # whose keys are in memory at a time, at most: four bytes for each row and band
+_KEPT_HASHES, _KEPT_BITS = 256, 2  # for estimates; at most
 _RECALL, _MARGIN = 0.998, 0.05  # probability that a pair is a candidate if it is that far above the threshold
 _FULL = 8  # rows of a bucket up to which all of its pairs are candidates
 _WINDOW = 4  # neighbours in a larger bucket
@@ -50,6 +51,7 @@ _HASHED_CHARACTERS, _COMPARED_SIGNATURES, _JUDGED_CHARACTERS = 1 << 16, 1 << 14,
 _Number = TypeVar("_Number", np.int64, np.uint64)
 Integers = NDArray[np.int64]
 Words = NDArray[np.uint64]
+Keys = NDArray[np.uint32]
 _Candidates = tuple[Integers, Integers, Integers, NDArray[np.bool_]]  # proposer (in ascending order), left, right, from a crowded bucket
 
 
@@ -109,10 +111,11 @@ def near_pairs(texts: pl.Series, *, jaccard: float = JACCARD) -> pl.DataFrame:
     """
     rows = _with_first(texts)
     equal = rows.filter(pl.col("row") != pl.col("first")).select(left="first", right="row", jaccard=pl.lit(1.0))
-    distinct = rows.filter(pl.col("row") == pl.col("first")).sort("text")
+    distinct = rows.filter(pl.col("row") == pl.col("first")).select("text", "row").sort("text")
+    del rows
     search = _Search(distinct["text"], jaccard)
-    for keys in search.bands():
-        search.judge(_within(keys, components(search.left, search.right, distinct.height)))
+    for keys, following in search.bands():
+        search.judge(_within(keys, following, search.connected()))
     ends = np.sort(distinct["row"].to_numpy()[np.stack([search.left, search.right])], axis=0)
     near = pl.DataFrame({"left": ends[0], "right": ends[1], "jaccard": search.jaccard}, schema=PAIRS)
     return pl.concat([equal.cast(PAIRS), near]).sort("left", "right")
@@ -143,10 +146,10 @@ def near_pairs_between(texts: pl.Series, held: pl.Series, *, jaccard: float = JA
     equal = wanted.join(against, on="text").select("first", "held", jaccard=pl.lit(1.0))
     wanted = wanted.join(against, on="text", how="anti", maintain_order="left")
     search = _Search(pl.concat([wanted["text"], against["text"]]), jaccard)
-    for keys in search.bands():
+    for keys, following in search.bands():
         matched = np.zeros(wanted.height, dtype=bool)
         matched[search.left] = True
-        search.judge(_between(keys, matched))
+        search.judge(_between(keys, following, matched))
     numbers = {"first": wanted["first"].gather(search.left), "held": against["held"].gather(search.right - wanted.height)}
     near = pl.DataFrame({**numbers, "jaccard": search.jaccard}, schema={"first": pl.Int64, "held": pl.Int64, "jaccard": pl.Float64})
     every = pl.concat([equal.cast(near.schema), near]).sort("jaccard", "held", descending=[True, False])
@@ -158,28 +161,53 @@ class _Search:
     """What bands have proposed for a series of distinct texts, and what of it is near.
 
     `left`, `right` and `jaccard` are the pairs at or above the threshold, positions in the series.
+
+    A text takes about 220 bytes beside itself: keys of 40 bands, and two bits of 256 minima. Bands whose keys find no room are sketched
+    in another pass over the texts.
     """
 
     def __init__(self, texts: pl.Series, jaccard: float) -> None:
-        self._texts, self._threshold, self._banding = texts, jaccard, choose_banding(jaccard)
-        self._keys, self._signatures = _sketch(texts, self._banding)
-        kept = min(self._banding.bands * self._banding.rows, _KEPT_HASHES)
-        self._padding = self._signatures.shape[1] - kept
-        self._least = kept * jaccard - _SIGMAS * math.sqrt(kept * jaccard * (1 - jaccard))
+        self._texts, self._lengths = texts, texts.str.len_chars().to_numpy()
+        self._threshold, self._banding = jaccard, choose_banding(jaccard)
+        self._kept = min(self._banding.bands * self._banding.rows, _KEPT_HASHES)
+        self._least = _least_agreement(jaccard, self._kept)
+        self._signatures = np.zeros((len(texts), _KEPT_BITS, -(-self._kept // 64)), dtype=np.uint64)
         self._judged = np.empty(0, dtype=np.int64)
         self.left, self.right, self.jaccard = self._judged, self._judged, np.empty(0)
 
-    def bands(self) -> Iterator[Words]:
-        """For each band the texts' keys: the band's 32 bits, which name the bucket, before those of the next, which order it."""
-        for band in range(self._banding.bands):
-            following = self._keys[(band + 1) % self._banding.bands]
-            yield (self._keys[band].astype(np.uint64) << np.uint64(32)) | following
+    def bands(self) -> Iterator[tuple[Keys, Keys]]:
+        """For each band the keys of the texts' buckets, and those of another band to order a bucket by. Valid until the next is asked for."""
+        passes = -(-self._banding.bands // _HELD_BANDS)
+        held = np.empty((-(-self._banding.bands // passes), len(self._texts)), dtype=np.uint32)
+        for first in range(0, self._banding.bands, len(held)):
+            keys = held[: self._banding.bands - first]
+            self._sketch(first, keys)
+            yield from ((band, keys[(number + 1) % len(keys)]) for number, band in enumerate(keys))
+
+    def connected(self) -> Integers:
+        """For each text the first of those that pairs connect with it (`tasks.data.clusters.components`)."""
+        group = np.arange(len(self._texts))
+        ends = _distinct(np.concatenate([self.left, self.right]))
+        group[ends] = ends[components(np.searchsorted(ends, self.left), np.searchsorted(ends, self.right), ends.size)]
+        return group
+
+    def _sketch(self, first: int, keys: Keys) -> None:
+        """Fills in the keys, of shape (bands, texts), of the bands from `first` on; the first time the signatures as well."""
+        begin, size = first * self._banding.rows, len(keys) * self._banding.rows
+        hashes = np.arange(begin + 1, begin + 1 + (size if first else max(size, self._kept)), dtype=np.uint64)
+        factors = (_mix(hashes) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
+        for part in _blocks(self._lengths, _HASHED_CHARACTERS):
+            shingles, starts = _shingles(self._texts[part])
+            minima = _minima((shingles >> np.uint64(32)).astype(np.uint32), starts, factors)
+            keys[:, part] = _fold(minima[:size].reshape(len(keys), self._banding.rows, -1))
+            if not first:
+                self._signatures[part] = _signatures(minima[: self._kept])
 
     def judge(self, candidates: Iterator[_Candidates]) -> None:
         """Adds the candidates that are near, each once however often it is proposed."""
         codes = self._not_judged(np.concatenate([self._judged[:0], *(self._likely(*block) for block in candidates)]))
         left, right = np.divmod(codes, max(len(self._texts), 1))
-        jaccard = _similarities(self._texts, left, right)
+        jaccard = _similarities(self._texts, self._lengths, left, right)
         near = jaccard >= self._threshold
         self.left, self.right = np.append(self.left, left[near]), np.append(self.right, right[near])
         self.jaccard = np.append(self.jaccard, jaccard[near])
@@ -197,9 +225,9 @@ class _Search:
         return np.minimum(left, right) * len(self._texts) + np.maximum(left, right)
 
     def _agreements(self, left: Integers, right: Integers) -> Integers:
-        """How many hashes of the signatures agree."""
-        equal = (self._signatures[left] == self._signatures[right]).view(np.uint64)
-        return np.asarray(np.bitwise_count(equal).sum(axis=1, dtype=np.int64) - self._padding)
+        """How many hashes of the signatures agree, in all of their bits."""
+        differing = np.bitwise_or.reduce(self._signatures[left] ^ self._signatures[right], axis=1)
+        return np.asarray(self._kept - np.bitwise_count(differing).sum(axis=1, dtype=np.int64))
 
     def _not_judged(self, codes: Integers) -> Integers:
         codes = _distinct(codes)
@@ -215,10 +243,20 @@ def _with_first(texts: pl.Series) -> pl.DataFrame:
     return numbered.with_columns(first=pl.col("row").min().over("text"))
 
 
-def _within(keys: Words, group: Integers) -> Iterator[_Candidates]:
+def _least_agreement(jaccard: float, hashes: int) -> float:
+    """How many of the hashes agree, less three standard deviations, if the similarity is the threshold.
+
+    Minima are equal with probability `jaccard`, and if they differ, their bits are equal by chance (Li, König, "b-Bit Minwise Hashing",
+    WWW 2010, theorem 1 for small sets among many).
+    """
+    share = jaccard + (1 - jaccard) / 2**_KEPT_BITS
+    return hashes * share - _SIGMAS * math.sqrt(hashes * share * (1 - share))
+
+
+def _within(keys: Keys, following: Keys, group: Integers) -> Iterator[_Candidates]:
     """Candidate pairs among the texts, in blocks; `group` says which are connected already."""
-    order = np.argsort(keys, kind="stable")
-    bucket = keys[order] >> np.uint64(32)
+    bucket, order = _shared(keys)
+    order = order[np.lexsort((following[order], bucket))]
     ends = np.append(np.flatnonzero(bucket[1:] != bucket[:-1]) + 1, bucket.size)
     sizes = np.diff(ends, prepend=0)
     crowded = np.repeat(sizes > _FULL, sizes)
@@ -232,38 +270,46 @@ def _within(keys: Words, group: Integers) -> Iterator[_Candidates]:
         yield owner[wanted], left[wanted], right[wanted], crowded[position[wanted]]
 
 
-def _between(keys: Words, matched: NDArray[np.bool_]) -> Iterator[_Candidates]:
+def _shared(keys: Keys) -> tuple[Keys, Integers]:
+    """Keys that occur twice or more, and positions, in ascending order of both. Few rows share a bucket: the others are left out early."""
+    packed = keys.astype(np.uint64) << np.uint64(32)
+    packed |= np.arange(keys.size, dtype=np.uint64)
+    packed.sort()
+    equal = (packed[1:] ^ packed[:-1]) >> np.uint64(32) == 0
+    packed = packed[np.append(equal, False) | np.append(False, equal)] if keys.size else packed
+    return (packed >> np.uint64(32)).astype(np.uint32), (packed & np.uint64(0xFFFFFFFF)).astype(np.int64)
+
+
+def _between(keys: Keys, following: Keys, matched: NDArray[np.bool_]) -> Iterator[_Candidates]:
     """Candidate pairs of a row and a held text, in blocks; the rows come first, as many as `matched` has."""
-    rows, held = keys[: matched.size], keys[matched.size :]
-    order = np.argsort(held, kind="stable")
-    held, shift = held[order], np.uint64(32)
+    bucket, position = _shared(keys)
+    shift = np.uint64(32)
+    ordered = (bucket.astype(np.uint64) << shift) | following[position]
+    rows, held = ordered[position < matched.size], ordered[position >= matched.size]
+    row, order = position[position < matched.size], np.argsort(held, kind="stable")
+    other, held = position[position >= matched.size][order], held[order]
     low, high = (np.searchsorted(held >> shift, rows >> shift, side=side) for side in ("left", "right"))
     crowded = high - low > _FULL
     nearest = np.clip(np.searchsorted(held, rows) - _WINDOW, low, np.maximum(low, high - 2 * _WINDOW))
     first = np.where(crowded, nearest, low)
-    reach = np.where(crowded, np.where(matched, 0, 2 * _WINDOW), high - low)
+    reach = np.where(crowded, np.where(matched[row], 0, 2 * _WINDOW), high - low)
     for part in _blocks(reach, _COMPARED_SIGNATURES):
         owner, offset = _ranges(reach[part])
-        row = owner + part.start
-        yield owner, row, order[first[row] + offset] + matched.size, crowded[row]
+        at = owner + part.start
+        yield owner, row[at], other[first[at] + offset], crowded[at]
 
 
-def _sketch(texts: pl.Series, banding: Banding) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
-    """Bucket of each text in each band, of shape (bands, texts), and eight bits of each minimum that is kept, of shape (texts, hashes).
+def _signatures(minima: NDArray[np.uint32]) -> Words:
+    """The upper bits of each minimum's mixture, from shape (hashes, texts): first all first bits of a text, then all second ones.
 
-    Hashes are padded with zeros to a multiple of eight, for comparisons by words of 64 bits.
+    Of shape (texts, bits, words), filled up with zeros to whole words.
     """
-    hashes = banding.bands * banding.rows
-    kept = min(hashes, _KEPT_HASHES)
-    factors = (_mix(np.arange(1, hashes + 1, dtype=np.uint64)) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
-    keys = np.empty((banding.bands, len(texts)), dtype=np.uint32)
-    signatures = np.zeros((len(texts), -(-kept // 8) * 8), dtype=np.uint8)
-    for part in _blocks(texts.str.len_chars().to_numpy(), _HASHED_CHARACTERS):
-        shingles, starts = _shingles(texts[part])
-        minima = _minima((shingles >> np.uint64(32)).astype(np.uint32), starts, factors)
-        signatures[part, :kept] = minima[:kept].T.astype(np.uint8)
-        keys[:, part] = _fold(minima.reshape(banding.bands, banding.rows, -1))
-    return keys, signatures
+    mixed = (minima * np.uint32(0x9E3779B1)).T
+    planes = np.zeros((mixed.shape[0], _KEPT_BITS, -(-mixed.shape[1] // 64) * 8), dtype=np.uint8)
+    for plane in range(_KEPT_BITS):
+        bits = np.packbits((mixed >> np.uint32(31 - plane)) & np.uint32(1), axis=1)
+        planes[:, plane, : bits.shape[1]] = bits
+    return planes.view(np.uint64)
 
 
 def _minima(shingles: NDArray[np.uint32], starts: Integers, factors: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -299,17 +345,25 @@ def _shingles(texts: pl.Series) -> tuple[Words, Integers]:
 
 def _window_hashes(characters: NDArray[np.uint32]) -> Words:
     """Hash of the shingle that begins at each character, except the last few, which are padding."""
+    count = characters.size - _WORTH + 1
+    windows = np.stack([characters[step : step + count] for step in range(_WORTH)]).astype(np.uint64) + np.uint64(1)
+    if characters.max() >= _SYLLABLES[0][0]:
+        windows *= _counted(characters)
+    hashes = windows[0]
+    for window in windows[1:]:
+        hashes *= np.uint64(0x9E3779B97F4A7C15)
+        hashes += window
+    return _mix(hashes)
+
+
+def _counted(characters: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Whether a character is still in the shingle that begins so many characters before it, of shape (characters of a shingle, shingles)."""
     worth = np.ones(characters.size, dtype=np.uint8)
     for first, end in _SYLLABLES:
-        worth[(characters >= first) & (characters < end)] = 2
+        worth += (characters >= first) & (characters < end)
+    before = np.concatenate([[0], np.cumsum(worth)])
     count = characters.size - _WORTH + 1
-    hashes, held = np.zeros(count, dtype=np.uint64), np.zeros(count, dtype=np.uint8)
-    for step in range(_WORTH):
-        window = slice(step, step + count)
-        hashes *= np.uint64(0x9E3779B97F4A7C15)
-        hashes += np.where(held < _WORTH, characters[window] + np.uint32(1), np.uint32(0))
-        held += worth[window]
-    return _mix(hashes)
+    return np.stack([before[step : step + count] - before[:count] < _WORTH for step in range(_WORTH)])
 
 
 def _mix(values: Words) -> Words:
@@ -319,10 +373,9 @@ def _mix(values: Words) -> Words:
     return values ^ (values >> np.uint64(31))
 
 
-def _similarities(texts: pl.Series, left: Integers, right: Integers) -> NDArray[np.float64]:
-    """Jaccard similarity of each pair of positions."""
-    lengths = texts.str.len_chars().to_numpy().astype(np.int64)
-    costs = np.maximum(lengths[left] + lengths[right], _JUDGED_CHARACTERS >> 11)
+def _similarities(texts: pl.Series, lengths: Keys, left: Integers, right: Integers) -> NDArray[np.float64]:
+    """Jaccard similarity of each pair of positions; `lengths` are the texts', in characters."""
+    costs = np.maximum(lengths[left].astype(np.int64) + lengths[right], _JUDGED_CHARACTERS >> 11)
     parts = _blocks(costs, _JUDGED_CHARACTERS)
     return np.concatenate([np.empty(0), *(_similarities_of_block(texts, left[part], right[part]) for part in parts)])
 
