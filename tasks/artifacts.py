@@ -48,7 +48,7 @@ class PreparedData(Record):
 
     Files: `train.parquet`, `validation.parquet`, `test.parquet` (see `tasks.rows`), `quarantine.parquet`, `duplicates.parquet`,
     `split.parquet`, and `report.json` (`tasks.data.findings.DataReport`). `canaries` rows are planted in `train.parquet` besides those
-    that `counts` speaks of.
+    that `counts` speaks of. `warnings` are sentences for the run's summary.
     """
 
     folder: Path
@@ -57,6 +57,7 @@ class PreparedData(Record):
     labels: tuple[str, ...] | None
     counts: RowCounts
     canaries: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 class CurvePoint(Record):

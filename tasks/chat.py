@@ -2,14 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
 from pipeline_config.errors import ModelError
-from pipeline_config.model import ModelConfig
 from tasks.rows import Message, Row, answer_of
 from tasks.tool_calls import parse_tool_calls
 
@@ -89,12 +87,9 @@ def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     return str(tokenizer.decode(ids, skip_special_tokens=True))
 
 
-def count_tokens_of(config: ModelConfig, workspace: Path) -> Callable[[list[Message]], int]:
-    """A function that counts the tokens of a whole chat, answers and tool calls included. Loads the tokenizer."""
-    from tasks.models import load_tokenizer
-
-    tokenizer = load_tokenizer(config, workspace)
-    return lambda messages: len(_ids(tokenizer, _render(tokenizer, messages, answer_follows=False)))
+def count_tokens(tokenizer: Tokenizer, messages: Sequence[Message]) -> int:
+    """Tokens of a whole chat, answers and tool calls included."""
+    return len(_ids(tokenizer, _render(tokenizer, messages, answer_follows=False)))
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:

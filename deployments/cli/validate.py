@@ -1,5 +1,7 @@
 """`tunegate validate`: preparation alone, without any server."""
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
@@ -8,48 +10,64 @@ from pipeline_config.errors import DataError
 from pipeline_config.loading import config_digest
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import PreparedData
+from tasks.data.findings import DataReport
 
 FINE, REFUSED = 0, 3
 """Exit codes."""
 
+_PAGE = "data-report.html"
+
 
 def validate(config: PipelineConfig) -> int:
-    """Prepares the rows below `validate/` in the workspace and prints what became of them.
+    """Prepares the rows below `validate/` in the workspace, and prints and draws what became of them.
+
+    The split file of earlier runs is read and stays as it is.
 
     Returns:
         0 if the data is fit, 3 if it is refused.
     """
-    from tasks.chat import count_tokens_of
-    from tasks.data.lengths import lazy_counter
+    from tasks.data.assignments import assignments_path, history_folder, read_assignments
     from tasks.data.prepare import prepare_data
+    from tasks.data.template import template_of
 
     workspace = read_machine().workspace
     folder = workspace / "validate" / config_digest(config)[:16]
-    count_tokens = lazy_counter(lambda: count_tokens_of(config.model, workspace))
+    history = history_folder(workspace, config.registry.model_name, config.data.split)
+    recorded = read_assignments(assignments_path(history))
     try:
-        prepared = prepare_data(config.data, max_length=config.model.max_length, count_tokens=count_tokens, folder=folder)
+        prepared = prepare_data(config.data, template=template_of(config.model, workspace), folder=folder, recorded=recorded)
     except DataError as error:
         Console(stderr=True).print(f"data refused: {error}", markup=False, highlight=False, soft_wrap=True)
         return REFUSED
-    _show(prepared, Console())
+    _show(prepared, _draw(prepared, history), Console())
     return FINE
 
 
-def _show(prepared: PreparedData, console: Console) -> None:
-    from tasks.data.quarantine import count_by_code, quarantine_path
-    from tasks.data.sensitive import reported_kinds
+def _draw(prepared: PreparedData, history: Path) -> DataReport:
+    from tasks.data.history import drift_since_last_run
+    from tasks.data.page import render_page
+    from tasks.data.reporting import read_report
+    from tasks.files import write_atomically
 
+    report = read_report(prepared.folder)
+    write_atomically(prepared.folder / _PAGE, render_page(report, drift_since_last_run(history, report)).encode())
+    return report
+
+
+def _show(prepared: PreparedData, report: DataReport, console: Console) -> None:
     table = Table("rows", "count", title="data preparation")
     for name, count in prepared.counts.model_dump().items():
         table.add_row(name.replace("_", " "), str(count))
-    for kind, count in reported_kinds(prepared.folder).items():
-        table.add_row(f"  kept, with {kind}", str(count))
-    for code, count in count_by_code(prepared.folder).items():
-        table.add_row(f"  quarantined: {code}", str(count))
+    for found in report.findings:
+        if found.level != "warning":
+            table.add_row(f"  {'quarantined' if found.level == 'removed' else 'noted'}: {found.code}", str(found.count))
     console.print(table)
     lines = [
+        *(f"warning     {warning}" for warning in prepared.warnings),
+        f"format      {report.format_reason}",
         f"labels      {_labels(prepared.labels)}",
-        f"quarantine  {quarantine_path(prepared.folder)}",
+        f"report      {prepared.folder / _PAGE}",
+        f"quarantine  {prepared.folder / 'quarantine.parquet'}",
         f"rows        {prepared.folder}",
     ]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

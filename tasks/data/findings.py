@@ -80,6 +80,7 @@ class Drift(Record):
 
     `length_psi` is the population stability index of the lengths of texts or, if that is larger, of free-text answers; `label_distance`
     and `language_distance` are Jensen-Shannon distances in base 2, 0 to 1; `embedding_distance` is the cosine distance of the centroids.
+    `limits` has the value of each above which there is a warning.
     """
 
     previous_rows: int
@@ -87,6 +88,7 @@ class Drift(Record):
     label_distance: float | None
     language_distance: float | None
     embedding_distance: float | None
+    limits: dict[str, float]
     warnings: tuple[str, ...]
 
 

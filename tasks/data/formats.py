@@ -11,6 +11,7 @@ from pipeline_config.data import Format
 from pipeline_config.errors import DataError
 from tasks.data.locations import did_you_mean, listed
 from tasks.rows import Message
+from tasks.tool_calls import parse_tool_calls
 
 Code = Literal["NOT_TEXT", "NO_TURNS", "UNKNOWN_ROLE", "ROLES", "EMPTY_TURN", "UNREADABLE_LINE"]
 """Why a record is no chat. `UNREADABLE_LINE` is for records that have a fault already when they are read."""
@@ -215,6 +216,10 @@ def _as_json(calls: object, place: str) -> str:
         raise _Unfit("NOT_TEXT", f"{place} are not JSON") from None
     if text_fault(text):
         raise _Unfit("NOT_TEXT", f"{place} are not valid Unicode")
+    try:
+        parse_tool_calls(text)
+    except DataError as error:
+        raise _Unfit("NOT_TEXT", f"{place} are no calls: {error.expected} is expected") from None
     return text
 
 

@@ -176,7 +176,7 @@ class _Search:
         self.left, self.right, self.jaccard = self._judged, self._judged, np.empty(0)
 
     def bands(self) -> Iterator[tuple[Keys, Keys]]:
-        """For each band the keys of the texts' buckets, and those of another band to order a bucket by. Valid until the next is asked for."""
+        """For each band the keys of the texts' buckets, and those of another band to order a bucket by; valid until the next."""
         passes = -(-self._banding.bands // _HELD_BANDS)
         held = np.empty((-(-self._banding.bands // passes), len(self._texts)), dtype=np.uint32)
         for first in range(0, self._banding.bands, len(held)):
@@ -250,7 +250,7 @@ def _least_agreement(jaccard: float, hashes: int) -> float:
     WWW 2010, theorem 1 for small sets among many).
     """
     share = jaccard + (1 - jaccard) / 2**_KEPT_BITS
-    return hashes * share - _SIGMAS * math.sqrt(hashes * share * (1 - share))
+    return float(hashes * share - _SIGMAS * math.sqrt(hashes * share * (1 - share)))
 
 
 def _within(keys: Keys, following: Keys, group: Integers) -> Iterator[_Candidates]:
@@ -357,7 +357,7 @@ def _window_hashes(characters: NDArray[np.uint32]) -> Words:
 
 
 def _counted(characters: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Whether a character is still in the shingle that begins so many characters before it, of shape (characters of a shingle, shingles)."""
+    """Whether a character is still in the shingle that begins so many before it, of shape (characters of a shingle, shingles)."""
     worth = np.ones(characters.size, dtype=np.uint8)
     for first, end in _SYLLABLES:
         worth += (characters >= first) & (characters < end)

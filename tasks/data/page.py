@@ -62,21 +62,21 @@ class Verdict(Record):
     sentence: str
 
 
-def render_page(report: DataReport, drift: Drift | None, limits: Limits | None = None) -> str:
+def render_page(report: DataReport, drift: Drift | None) -> str:
     """One HTML page for whoever decides whether the data is fit. It loads nothing and runs no script.
 
     Whatever comes from rows, labels and file names is escaped, cut and made visible (`tasks.data.display.shown`).
 
     Args:
         drift: since the previous run; null: there was none.
-        limits: shown beside the figures of drift.
     """
+    limits = drift.limits if drift else {}
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
     # The policy names the style's hash: a style that came in with a row would not count.
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return _template().render(
-        report=report, profile=report.profile, diversity=report.diversity, drift=drift, limits=limits or {},
-        style=Markup(style), style_hash=f"sha256-{digest}", **_view(report, drift, limits or {}),
+        report=report, profile=report.profile, diversity=report.diversity, drift=drift, limits=limits,
+        style=Markup(style), style_hash=f"sha256-{digest}", **_view(report, drift, limits),
     )  # fmt: skip
 
 

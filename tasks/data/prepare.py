@@ -14,9 +14,11 @@ from tasks.artifacts import PreparedData, RowCounts
 from tasks.data.assignments import ASSIGNMENTS
 from tasks.data.canaries import canaries
 from tasks.data.chats import with_digests, with_messages
+from tasks.data.consistency import labels_of
 from tasks.data.deduplicate import KEYS, add_keys, duplicates_table, find_exact, find_near, find_pairs, with_groups
 from tasks.data.labels import are_labels, one_class_only
 from tasks.data.quarantine import Quarantine
+from tasks.data.reporting import Prepared, build_report, warnings_of, write_report
 from tasks.data.rowchecks import RowChecks
 from tasks.data.sources import Source
 from tasks.data.split import SIDES, SPLIT, divide, limit_sides
@@ -27,6 +29,9 @@ from tasks.stages import SCRATCH
 
 INDEX = ("row_id", "from_test", "file", "line", "group_value", *KEYS)
 """What memory holds of every row; the texts themselves are on disk."""
+
+_MOST_SPELLINGS = 5_000
+"""Distinct answers above which they are not looked at as spellings of labels."""
 
 
 def prepare_data(data: DataConfig, *, template: ChatTemplate, folder: Path, recorded: pl.DataFrame | None = None) -> PreparedData:
@@ -52,26 +57,48 @@ def prepare_data(data: DataConfig, *, template: ChatTemplate, folder: Path, reco
         checks = RowChecks(data, template, quarantine, one_instruction=rows.one_instruction)
         spool, index = _check(rows.spool, checks, scratch / "sound")
         quarantine.close(rows.read - rows.unselected)
-        kept, removed = _without_duplicates(index, data)
+        grouped, removed = _without_duplicates(index, data)
         removed.write_parquet(folder / "duplicates.parquet")
-        labelled = _label(kept, spool)
-        benchmark = _read_benchmark(data)
-        split = limit_sides(
-            divide(labelled, data, pl.DataFrame(schema=ASSIGNMENTS) if recorded is None else recorded, benchmark, quarantine), data
-        )
+        labelled = _label(grouped, spool)
+        before = pl.DataFrame(schema=ASSIGNMENTS) if recorded is None else recorded
+        split = limit_sides(divide(labelled, data, before, _read_benchmark(data), quarantine), data)
         quarantine.close(rows.read - rows.unselected)
-        counts = RowCounts(
-            read=rows.read,
-            **{side: split.filter(pl.col("kept"), pl.col("side") == side).height for side in SIDES},
-            quarantined=len(quarantine),
-            duplicates=removed.height,
-            unselected=rows.unselected,
-            set_aside=split.filter(~pl.col("kept")).height,
-        )
+        counts = _count(rows, split, removed, quarantine)
         require_balance(counts)
         _require_every_side(counts, groups=split["group"].n_unique())
         split.select(*SPLIT).write_parquet(folder / "split.parquet")
-        return _write_sides(data, folder, split, spool, counts, labelled=labelled["label"].n_unique() > 1)
+        kept = checks.kept()
+        sides = spool.rows(split.filter("kept").select("row_id", "group", "text", "side"))
+        found = Prepared(
+            rows=sides,
+            examples=spool.rows(pl.DataFrame({"row_id": sorted({row_id for tally in kept.values() for row_id in tally.examples})})),
+            counts=counts,
+            duplicates=removed,
+            cluster_sizes=_cluster_sizes(grouped),
+            recorded=split["recorded"].count(),
+            format=source.format,
+        )
+        prepared = _write_sides(data, folder, sides, counts, labelled=labelled["label"].n_unique() > 1)
+        report = build_report(data, found, quarantine, kept, template, prepared.digest)
+        write_report(folder, report)
+        return prepared.model_copy(update={"warnings": warnings_of(report)})
+
+
+def _count(rows: SourceRows, split: pl.DataFrame, removed: pl.DataFrame, quarantine: Quarantine) -> RowCounts:
+    return RowCounts(
+        read=rows.read,
+        **{side: split.filter(pl.col("kept"), pl.col("side") == side).height for side in SIDES},
+        quarantined=len(quarantine),
+        duplicates=removed.height,
+        unselected=rows.unselected,
+        set_aside=split.filter(~pl.col("kept")).height,
+    )
+
+
+def _cluster_sizes(grouped: pl.DataFrame) -> dict[int, int]:
+    """How many clusters there are of each size from 2 on."""
+    sizes = grouped.group_by("cluster").len(name="size").filter(pl.col("size") > 1)["size"].value_counts(name="clusters").sort("size")
+    return {int(size): int(clusters) for size, clusters in sizes.iter_rows()}
 
 
 def require_balance(counts: RowCounts) -> None:
@@ -122,11 +149,16 @@ def _without_duplicates(index: pl.DataFrame, data: DataConfig) -> tuple[pl.DataF
 
 
 def _label(index: pl.DataFrame, spool: Spool) -> pl.DataFrame:
-    """Adds `label`, over which rows are balanced: a number for the answer, or one for all where answers are free text."""
-    trainable = index.filter(~pl.col("from_test"))
-    if are_labels(trainable["answer"]) and trainable["answer"].n_unique() == 1:
-        raise one_class_only(trainable.height, spool.rows(trainable.select("row_id").head(1))["output"][0])
-    return index.with_columns(label=pl.col("answer") if are_labels(index["answer"]) else pl.lit(0, dtype=pl.UInt64))
+    """Adds `label`, over which rows are balanced: the main spelling of the answer, or one for all where answers are free text."""
+    trainable = index.filter(~pl.col("from_test"))["answer"]
+    if are_labels(trainable) and trainable.n_unique() == 1:
+        first = index.filter(pl.col("answer") == trainable[0]).select("row_id").head(1)
+        raise one_class_only(len(trainable), spool.rows(first)["output"][0])
+    if index["answer"].n_unique() > _MOST_SPELLINGS:
+        return index.with_columns(label=pl.lit(""))
+    spelled = spool.rows(index.group_by("answer").agg(pl.col("row_id").min())).select("answer", "output")
+    labels = labels_of(index.join(spelled, on="answer", how="left", maintain_order="left")["output"])
+    return index.with_columns(label=pl.lit("") if labels is None else labels)
 
 
 def _read_benchmark(data: DataConfig) -> pl.DataFrame:
@@ -154,12 +186,12 @@ def _require_every_side(counts: RowCounts, *, groups: int) -> None:
         )
 
 
-def _write_sides(data: DataConfig, folder: Path, split: pl.DataFrame, spool: Spool, counts: RowCounts, *, labelled: bool) -> PreparedData:
+def _write_sides(data: DataConfig, folder: Path, kept: pl.DataFrame, counts: RowCounts, *, labelled: bool) -> PreparedData:
     digest = hashlib.sha256()
     instructions: set[str | None] = set()
     answers: set[str] = set()
     for side in reversed(SIDES):  # training rows last: canaries share the instruction of all others
-        rows = spool.rows(split.filter(pl.col("kept"), pl.col("side") == side).select("row_id", "group"))
+        rows = kept.filter(pl.col("side") == side)
         asked = pl.when(pl.any_horizontal(pl.col("input", "turns").is_not_null())).then("instruction")  # alone, it is the user's turn
         instructions.update(rows.select(asked).to_series().unique().head(2))
         answers.update(rows["output"].unique() if labelled else ())

@@ -106,13 +106,13 @@ def compare_profiles(now: Profile, before: Profile) -> Drift:
     labels = _share_shift("labels", now.labels, before.labels)
     languages = _share_shift("languages", _language_counts(now), _language_counts(before))
     embedding = _embedding_shift(now, before)
+    length = max((shift for shift in lengths if shift), key=lambda shift: shift.value, default=None)
+    measured = {"length_psi": length, "label_distance": labels, "language_distance": languages, "embedding_distance": embedding}
     moved = [shift for shift in (*lengths, labels, languages, embedding) if shift and shift.value > shift.limit]
     return Drift(
         previous_rows=before.rows,
-        length_psi=max((shift.value for shift in lengths if shift), default=None),
-        label_distance=labels.value if labels else None,
-        language_distance=languages.value if languages else None,
-        embedding_distance=embedding.value if embedding else None,
+        **{name: shift.value if shift else None for name, shift in measured.items()},
+        limits={name: shift.limit for name, shift in measured.items() if shift},
         warnings=(*(shift.warning for shift in moved), *_label_changes(now, before)),
     )
 

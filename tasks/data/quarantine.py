@@ -17,6 +17,12 @@ FAULTS = pl.Schema({"row_id": pl.String(), "code": pl.String(), "reason": pl.Str
 QUARANTINE = pl.Schema({"row_id": pl.String(), "file": pl.String(), "line": pl.Int64(), "code": pl.String(), "reason": pl.String()})
 """Columns of `quarantine.parquet`; `file` and `line` are the row's place in its source."""
 
+SHOWN = pl.Schema({"row_id": pl.String(), "file": pl.String(), "line": pl.Int64(), "code": pl.String(), "text": pl.String()})
+
+EXAMPLES = 3
+"""Rows of each code that are shown."""
+
+_TEXTS = ("input", "instruction", "normal")
 _FILE = "quarantine.parquet"
 
 
@@ -46,6 +52,7 @@ class Quarantine:
     def __init__(self, folder: Path, *, limit: float) -> None:
         self._folder, self._limit = folder, limit
         self._taken = pl.DataFrame(schema=QUARANTINE)
+        self._shown = pl.DataFrame(schema=SHOWN)
 
     def __len__(self) -> int:
         return self._taken.height
@@ -68,7 +75,20 @@ class Quarantine:
         whole = ranked.group_by("row_id").agg(code=first, reason=reasons)
         taken = table.join(whole, on="row_id", how="inner", maintain_order="left").select(*QUARANTINE).cast(QUARANTINE)
         self._taken = pl.concat([self._taken, taken])
+        # Of the texts only a few are kept: they may be confidential, and there may be many.
+        text = pl.coalesce(*(pl.col(name) for name in _TEXTS if name in table.columns), pl.lit(""))
+        shown = taken.join(table.select("row_id", text=text), on="row_id")
+        few = pl.concat([self._shown, shown.select(*SHOWN)]).sort("row_id").group_by("code", maintain_order=True).head(EXAMPLES)
+        self._shown = few.select(*SHOWN)
         return table.join(whole, on="row_id", how="anti", maintain_order="left")
+
+    def count_by_code(self) -> dict[str, int]:
+        """Number of rows for each code that occurs, most frequent first."""
+        return _count(self._taken)
+
+    def examples(self) -> pl.DataFrame:
+        """Columns of :data:`SHOWN`: for each code the rows with the smallest ids, with their texts as they are."""
+        return self._shown.sort("code", "row_id")
 
     def close(self, rows: int) -> None:
         """Writes the file, and judges what is in it.

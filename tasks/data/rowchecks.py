@@ -6,13 +6,16 @@ import polars as pl
 
 from pipeline_config.data import DataConfig
 from pipeline_config.errors import DataError
+from tasks.chat import features_of
+from tasks.data.chats import messages_of
 from tasks.data.lengths import find_too_long, shorten
 from tasks.data.policies import Tally, add_up, apply_policies, policies_of, tally
 from tasks.data.quarantine import Quarantine
+from tasks.data.refusals import find_refusals
 from tasks.data.schema import find_faults
 from tasks.data.sensitive import screen
 from tasks.data.template import ChatTemplate
-from tasks.data.wording import find_broken_encoding, find_control_tokens, find_refusals, find_wrong_language
+from tasks.data.wording import find_broken_encoding, find_control_tokens, find_wrong_language
 
 
 class RowChecks:
@@ -75,15 +78,15 @@ def require_rendered(table: pl.DataFrame, template: ChatTemplate) -> None:
     Raises:
         DataError: there is such a row.
     """
-    several = table.filter(pl.col("turns").is_not_null())
-    if several.is_empty() or not (left_out := template.unrendered()):
+    has_system = pl.col("turns").is_null() & pl.all_horizontal(pl.col("instruction", "input").is_not_null())
+    special = pl.concat([table.filter(has_system).head(1), table.filter(pl.col("turns").is_not_null())])
+    if special.is_empty() or not (left_out := frozenset(template.unrendered())):
         return
-    signs = {"tool calls": '"tool_calls":', "tool turns": '"role": "tool"'}
-    for feature in sorted(left_out):
-        found = several.filter(pl.col("turns").str.contains(signs[feature], literal=True))
-        if not found.is_empty():
-            file, line = found.select("file", "line").row(0)
+    for row in special.iter_rows(named=True):
+        needed = features_of(messages_of(row["instruction"], row["input"], row["output"], row["turns"]))
+        for feature in sorted(needed & left_out):
             raise DataError(
-                f"{found.height} rows have {feature}, which the model's chat template leaves out", where=f"{file}, line {line}",
-                expected="a template that renders every turn", hint="choose a model that can call tools, or take those rows out",
+                f"the model's chat template does not render {feature}", where=f"{row['file']}, line {row['line']}",
+                expected="a template that keeps every turn of every row",
+                hint="choose a model whose template knows them, or take such rows out of the source",
             )  # fmt: skip

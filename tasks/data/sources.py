@@ -53,15 +53,17 @@ class _Fields(NamedTuple):
 
 
 class Source:
-    """The rows of a configuration, and how they were read.
-
-    `format` is known once the first shard has been taken.
-    """
+    """The rows of a configuration, and how they were read: `format` is known once the first shard has been taken."""
 
     def __init__(self, config: SourceConfig, group_column: str | None) -> None:
         self._config, self._group_column = config, group_column
         self._seen: dict[int, int] = {}
-        self.format: Detected | None = None
+        self._formats: list[Detected] = []
+
+    @property
+    def format(self) -> Detected:
+        """The format of the training files."""
+        return self._formats[0]
 
     def shards(self, rows: int = SHARD_ROWS) -> Iterator[pl.DataFrame]:
         """Reads the training files and then the test files, if there are any. A line that cannot be read is a row too: nothing is lost.
@@ -75,7 +77,7 @@ class Source:
 
     def _canonical(self, table: pl.DataFrame) -> pl.DataFrame:
         if self._config.instruction is not None:
-            has_own = self.format is not None and self.format.format not in ("instruction", "columns")
+            has_own = self.format.format not in ("instruction", "columns")
             constant = pl.lit(self._config.instruction)
             table = table.with_columns(instruction=pl.coalesce("instruction", constant) if has_own else constant)
         filled = {name: pl.when(pl.col(name).str.strip_chars() != "").then(pl.col(name)) for name in ("instruction", "input", "output")}
@@ -86,7 +88,7 @@ class Source:
         first = list(islice(records, _SAMPLE))
         readable = [item.record for item in first if item.record is not None]
         detected = self._detected(location, readable)
-        self.format = self.format or detected
+        self._formats.append(detected)
         columns = _columns(self._config, detected.format, self._group_column)
         found: dict[str, None] = {}
         for item in chain(first, records):

@@ -125,6 +125,10 @@ def _notes(config: PipelineConfig, parts: RunParts) -> list[str]:
     notes = []
     if config.registry.approval == "auto":
         notes.append("approval policy `auto`: a passing verdict was enough, no person approved this version")
+    if parts.data is not None:
+        notes += [f"data: {warning}" for warning in parts.data.warnings]
+    if parts.data is not None and parts.data.canaries:
+        notes.append(f"{parts.data.canaries} canaries are planted in the training rows: this run can never be promoted")
     if parts.trained is not None and parts.trained.layout == "padded":
         notes.append("this model does not support packed rows: it was trained on padded batches")
     evaluated = parts.evaluated

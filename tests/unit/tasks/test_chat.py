@@ -2,7 +2,6 @@
 
 import json
 from itertools import compress, pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from pipeline_config.errors import ModelError
 from tasks.chat import (
     control_tokens,
-    count_tokens_of,
+    count_tokens,
     decode,
     encode_last_answer,
     encode_prompt,
@@ -23,7 +22,7 @@ from tasks.chat import (
     unrendered,
 )
 from tasks.rows import Message, Row, to_messages
-from tests.builders import tiny_base, tiny_tokenizer
+from tests.builders import tiny_tokenizer
 
 CALLS = json.dumps([{"name": "find", "arguments": {"ticket": 7}}])
 CHAT: list[Message] = [
@@ -158,12 +157,9 @@ def test_generation_is_expected_to_give_the_call_as_the_template_writes_it(plain
     assert expected_answer(plain, row_of(CHAT)) == "network"
 
 
-def test_calls_count_as_tokens(tmp_path: Path) -> None:
-    config = tiny_base(tmp_path)
-    with_template(WRITES_CALLS).save_pretrained(tmp_path)
-    count = count_tokens_of(config, tmp_path)
-    silent: Message = {"role": "assistant", "content": ""}
-    assert count(CHAT[:5]) > count([*CHAT[:4], silent]) + 10
+def test_calls_count_as_tokens() -> None:
+    tokenizer, silent = with_template(WRITES_CALLS), Message(role="assistant", content="")
+    assert count_tokens(tokenizer, CHAT[:5]) > count_tokens(tokenizer, [*CHAT[:4], silent]) + 10
 
 
 EVERYTHING = {"system turns", "several answers", "tool calls", "several tool calls at once", "tool turns"}

@@ -214,7 +214,8 @@ def exchanges(draw: st.DrawFn) -> Chat:
     """A question, perhaps calls of tools with their results, and an answer."""
     turns = [draw(TEXTS.map(as_turn("user")))]
     for _ in range(draw(st.integers(0, 2))):
-        calls = draw(st.lists(st.dictionaries(TEXTS, TEXTS | st.integers(), min_size=1), min_size=1, max_size=2))
+        arguments = st.dictionaries(TEXTS, TEXTS | st.integers(), max_size=2)
+        calls = draw(st.lists(st.fixed_dictionaries({"name": TEXTS, "arguments": arguments}), min_size=1, max_size=2))
         turns.append({"role": "assistant", "content": draw(ANSWERS | st.just("")), "tool_calls": json.dumps(calls, ensure_ascii=False)})
         turns.append(draw(TEXTS.map(as_turn("tool"))))
     return [*turns, draw(ANSWERS.map(as_turn("assistant")))]

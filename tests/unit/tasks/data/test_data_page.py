@@ -69,7 +69,7 @@ def said_by(text: str) -> Any:
 
 def drift_of(*warnings: str, **figures: float | None) -> Drift:
     values: dict[str, Any] = dict.fromkeys(("length_psi", "label_distance", "language_distance", "embedding_distance"))
-    return Drift(previous_rows=90, warnings=warnings, **(values | figures))
+    return Drift(previous_rows=90, limits={}, warnings=warnings, **(values | figures))
 
 
 @settings(max_examples=60, deadline=None)
@@ -212,7 +212,7 @@ def test_an_unknown_kind_of_leakage_has_its_code() -> None:
 def test_drift_stands_beside_its_limits() -> None:
     drift = drift_of(length_psi=0.0131, label_distance=0.5, language_distance=0.1)
     limits = {"length_psi": 0.2, "label_distance": 0.499, "language_distance": 0.1, "embedding_distance": 0.1}
-    page = render_page(make_report(FIT), drift, limits)
+    page = render_page(make_report(FIT), drift.model_copy(update={"limits": limits}))
     text = Parsed(page).text
     assert "over bins of the previous lengths 0.013 0.200" in text
     assert '<strong class="warning">0.500</strong>' in page

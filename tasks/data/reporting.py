@@ -1,0 +1,175 @@
+"""Puts together what preparation found: the report that the page, the run's summary and the tracking server show."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from pipeline_config.data import DataConfig
+from tasks.artifacts import RowCounts
+from tasks.data.chats import messages_of
+from tasks.data.consistency import labels_of
+from tasks.data.dataset import check_dataset
+from tasks.data.diversity import build_diversity
+from tasks.data.examples import examples_of, sample_rows
+from tasks.data.findings import DataReport, Example, Finding
+from tasks.data.formats import Detected
+from tasks.data.locations import without_secrets
+from tasks.data.policies import Tally
+from tasks.data.profile import Languages, build_profile
+from tasks.data.quarantine import Quarantine
+from tasks.data.sensitive import excerpt
+from tasks.data.template import ChatTemplate
+from tasks.files import write_json
+from tasks.languages import detect_languages
+
+_REPORT = "report.json"
+SAMPLE_ROWS = 1_000
+"""Rows whose tokens are counted and whose language is told."""
+
+_REMOVED: Mapping[str, str] = {
+    "UNREADABLE_LINE": "lines cannot be read as a record",
+    "NOT_TEXT": "a field holds something else than text",
+    "NO_TURNS": "the chat has no turns",
+    "UNKNOWN_ROLE": "a turn has a role that no chat template knows",
+    "ROLES": "turns do not alternate, or the last one is not the assistant's",
+    "EMPTY_TURN": "a turn says nothing",
+    "EMPTY_OUTPUT": "there is no answer to learn",
+    "EMPTY_INPUT": "there is nothing to work on",
+    "CONTROL_CHARACTERS": "a text holds control characters",
+    "BROKEN_ENCODING": "a text was decoded in a wrong encoding",
+    "CONTROL_TOKENS": "a text holds control tokens of a chat template",
+    "SECRET": "a text holds a key, token or password",
+    "CARD": "a text holds a payment card's number",
+    "IBAN": "a text holds a bank account's number",
+    "NATIONAL_ID": "a text holds a national identifier",
+    "EMAIL": "a text holds an e-mail address",
+    "PHONE": "a text holds a phone number",
+    "IP": "a text holds an IP address",
+    "WRONG_LANGUAGE": "a text is in a language that is not wanted",
+    "REFUSAL": "the answer declines, or only says what an assistant says of itself",
+    "TOO_LONG": "the chat does not fit into the context",
+    "TRUNCATED": "the end of the last user turn was cut off, so that the chat fits into the context",
+    "LEAK_EXACT": "the text says the same as a held-out row",
+    "LEAK_GROUP": "the row's group has a held-out row",
+    "LEAK_NEAR": "the text says nearly the same as a held-out row",
+    "LEAK_BENCHMARK": "the text repeats a row of a benchmark",
+}
+"""What each code says, of rows in quarantine or, where a policy says so, of rows kept."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known when all rows have their fate.
+
+    `rows` are those on the sides, with their texts and `side`; `examples` those that `kept` names, with their texts.
+    """
+
+    rows: pl.DataFrame
+    examples: pl.DataFrame
+    counts: RowCounts
+    duplicates: pl.DataFrame
+    cluster_sizes: dict[int, int]
+    recorded: int
+    format: Detected
+
+
+def build_report(
+    data: DataConfig, prepared: Prepared, quarantine: Quarantine, kept: Mapping[str, Tally], template: ChatTemplate, digest: str
+) -> DataReport:
+    """Looks at the rows as a whole and adds what was found row by row.
+
+    Args:
+        kept: rows that show something and are kept, by code.
+        digest: of the rows.
+    """
+    rows = with_labels(prepared.rows)
+    diversity = build_diversity(rows)
+    sample = sample_rows(rows, SAMPLE_ROWS)
+    told = [language for language in detect_languages(sample["input"].fill_null("").to_list()) if language is not None]
+    chats = sample.select("instruction", "input", "output", "turns").iter_rows()
+    tokens = [template.count_tokens(messages_of(*chat)) for chat in chats]
+    profile = build_profile(rows, tokens=tokens, languages=Languages(_shares(told), len(told)))
+    found = [*_removed(quarantine, prepared.counts), *_kept(kept, prepared), *_duplicates(prepared)]
+    return DataReport(
+        digest=digest,
+        source=without_secrets(data.source.path),
+        format=prepared.format.format,
+        format_reason=prepared.format.why,
+        counts=prepared.counts,
+        findings=(*found, *check_dataset(rows, diversity, excerpt)),
+        profile=profile,
+        diversity=diversity,
+        near_jaccard=data.split.near_jaccard,
+        near_clusters=prepared.cluster_sizes,
+        held_by_earlier_runs=prepared.recorded,
+    )
+
+
+def write_report(folder: Path, report: DataReport) -> None:
+    """Keeps the report beside the rows."""
+    write_json(folder / _REPORT, report.model_dump(mode="json"))
+
+
+def read_report(folder: Path) -> DataReport:
+    """Reads what :func:`write_report` wrote."""
+    return DataReport.model_validate_json((folder / _REPORT).read_bytes())
+
+
+def with_labels(rows: pl.DataFrame) -> pl.DataFrame:
+    """Adds `label`, the main spelling of an answer, empty where answers are free text, and `prompt`, which is equal for equal questions."""
+    labels = labels_of(rows["output"])
+    asked = pl.concat_str(pl.col("instruction").fill_null(""), "text", separator="\n").hash()
+    return rows.with_columns(label=pl.lit("") if labels is None else labels, prompt=asked)
+
+
+def warnings_of(report: DataReport) -> tuple[str, ...]:
+    """What somebody should look at, one sentence each."""
+    return tuple(f"{found.code}: {found.message}" for found in report.findings if found.level == "warning")
+
+
+def _removed(quarantine: Quarantine, counts: RowCounts) -> list[Finding]:
+    shown = quarantine.examples()
+    looked_at = counts.read - counts.unselected
+    return [
+        Finding(code=code, level="removed", count=count, looked_at=looked_at, message=_REMOVED[code], examples=_shown(shown, code))
+        for code, count in quarantine.count_by_code().items()
+    ]
+
+
+def _shown(shown: pl.DataFrame, code: str) -> tuple[Example, ...]:
+    rows = shown.filter(pl.col("code") == code).select("file", "line", "text").iter_rows()
+    return tuple(Example(file=file, line=line, text=excerpt(text)) for file, line, text in rows)
+
+
+def _kept(kept: Mapping[str, Tally], prepared: Prepared) -> list[Finding]:
+    looked_at = prepared.counts.read - prepared.counts.unselected - prepared.counts.quarantined
+    found = []
+    for code, tally in kept.items():
+        rows = prepared.examples.filter(pl.col("row_id").is_in(list(tally.examples)))
+        message = _REMOVED[code.removeprefix("MASKED_")] + (", and a placeholder stands in its place" if code.startswith("MASKED_") else "")
+        found.append(
+            Finding(code=code, level="info", count=tally.rows, looked_at=looked_at, message=message, examples=examples_of(rows, excerpt))
+        )
+    return found
+
+
+def _duplicates(prepared: Prepared) -> list[Finding]:
+    messages = {"exact": "rows repeat another one", "near": "rows nearly repeat another one with the same answer"}
+    counts = {str(kind): int(count) for kind, count in prepared.duplicates["kind"].value_counts().iter_rows()}
+    return [
+        Finding(
+            code=f"DUPLICATE_{kind.upper()}",
+            level="info",
+            count=count,
+            looked_at=prepared.counts.read,
+            message=f"{messages[kind]}; one of them is kept",
+        )
+        for kind, count in sorted(counts.items())
+    ]
+
+
+def _shares(names: Sequence[str]) -> dict[str, float]:
+    counts = pl.Series("name", names, dtype=pl.String).value_counts(sort=True)
+    return {name: count / len(names) for name, count in counts.sort(["count", "name"], descending=[True, False]).iter_rows()}
