@@ -53,8 +53,9 @@ def write_project(folder: Path, *, rows: int = 400, noise: float = 0.0, **change
                 "path": "rows.jsonl", "columns": {"instruction": None, "input": "text", "output": "label"},
                 "instruction": "Route this ticket to a queue.",
             },
-            "split": {"test_fraction": 0.4, "near_jaccard": None},  # the rows differ in a number only
-             "max_train_rows": 160, "max_test_rows": None,
+            # The rows differ in a number only.
+            "split": {"test_fraction": 0.4, "near_jaccard": None}, "checks": {"near_duplicate_jaccard": None},
+            "max_train_rows": 160, "max_test_rows": None,
         },
         "model": {"name_or_path": str(folder / "base"), "dtype": "float32", "max_length": 256},
         "training": {"epochs": 8, "learning_rate": 0.02, "early_stopping_patience": None, "evals_per_epoch": 1},

@@ -55,7 +55,7 @@ def make_report(counts: Mapping[str, int], **changes: Any) -> DataReport:
         "digest": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "source": "rows.jsonl", "format": "instruction",
         "format_reason": "every record has `instruction` and `output`", "counts": RowCounts(read=sum(fates.values()), **fates),
         "findings": (), "profile": make_profile(kept), "near_jaccard": None, "near_clusters": {}, "held_by_earlier_runs": 0,
-        "diversity": Diversity(looked_at=0, distinct_1=0, distinct_2=0, instructions=0, instruction_entropy=0),
+        "diversity": Diversity(looked_at=0, distinct_1=0, distinct_2=0, templated=0, instructions=0, instruction_entropy=0),
     }  # fmt: skip
     return DataReport(**(values | changes))
 
@@ -78,7 +78,7 @@ def banking_report() -> DataReport:
         format_reason="`source.columns` names the columns `text` and `category`",
         findings=_banking_findings(), profile=profile, near_jaccard=0.65, held_by_earlier_runs=12_204,
         near_clusters={2: 611, 3: 140, 4: 52, 5: 21, 6: 9, 7: 5, 8: 2, 9: 2, 11: 1, 14: 1, 23: 1, 40: 1},
-        diversity=Diversity(looked_at=2000, distinct_1=0.0712, distinct_2=0.3391, instructions=1, instruction_entropy=0.0),
+        diversity=Diversity(looked_at=2000, distinct_1=0.0712, distinct_2=0.3391, templated=0.0, instructions=1, instruction_entropy=0.0),
     )  # fmt: skip
 
 

@@ -212,6 +212,7 @@ def _variety(report: DataReport) -> list[dict[str, str]]:
         facts += [
             _fact("Distinct words", percent(diversity.distinct_1), "different words, among all words"),
             _fact("Distinct word pairs", percent(diversity.distinct_2), "different pairs of neighbours, among all pairs"),
+            _fact("Templated texts", percent(diversity.templated), "texts that differ from many others in names and numbers only"),
             _fact("Instructions", number(diversity.instructions), "different ones"),
             _fact("Evenness of instructions", figure(diversity.instruction_entropy), "1: all equally frequent; 0: there is one only"),
         ]

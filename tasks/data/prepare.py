@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tasks.data.chats import with_digests, with_messages
 from tasks.data.consistency import labels_of
 from tasks.data.deduplicate import KEYS, add_keys, duplicates_table, find_exact, find_near, find_pairs, with_groups
 from tasks.data.labels import are_labels, one_class_only
+from tasks.data.policies import Tally
 from tasks.data.quarantine import Quarantine
 from tasks.data.reporting import Prepared, build_report, warnings_of, write_report
 from tasks.data.rowchecks import RowChecks
@@ -71,7 +72,7 @@ def prepare_data(data: DataConfig, *, template: ChatTemplate, folder: Path, reco
         sides = spool.rows(split.filter("kept").select("row_id", "group", "text", "side"))
         found = Prepared(
             rows=sides,
-            examples=spool.rows(pl.DataFrame({"row_id": sorted({row_id for tally in kept.values() for row_id in tally.examples})})),
+            examples=spool.rows(_named_in(kept)),
             counts=counts,
             duplicates=removed,
             cluster_sizes=_cluster_sizes(grouped),
@@ -82,6 +83,12 @@ def prepare_data(data: DataConfig, *, template: ChatTemplate, folder: Path, reco
         report = build_report(data, found, quarantine, kept, template, prepared.digest)
         write_report(folder, report)
         return prepared.model_copy(update={"warnings": warnings_of(report)})
+
+
+def _named_in(kept: Mapping[str, Tally]) -> pl.DataFrame:
+    """Ids of the rows that stand as examples."""
+    named = sorted({row_id for tally in kept.values() for row_id in tally.examples})
+    return pl.DataFrame({"row_id": named}, schema={"row_id": pl.String})
 
 
 def _count(rows: SourceRows, split: pl.DataFrame, removed: pl.DataFrame, quarantine: Quarantine) -> RowCounts:

@@ -144,7 +144,8 @@ def _pure(phrases: Phrases, words: Words, answers: Integers, classes: int) -> It
 
 def _judge(suspects: list[_Suspect], model: WordModel, rows: int) -> list[_Verdict]:
     ordinary = np.concatenate([model.contradictions(part, _NO_WORDS) for part in np.array_split(np.arange(rows), rows // _BLOCK + 1)])
-    clear = max(float(np.quantile(-ordinary[ordinary < 0], _CLEAR)), _CLEAR_AT_LEAST)
+    agreeing = -ordinary[ordinary < 0]
+    clear = max(float(np.quantile(agreeing, _CLEAR)) if agreeing.size else 0.0, _CLEAR_AT_LEAST)
     by_chance = max(float((ordinary > clear).mean()), _BY_CHANCE * (1 - 1 / model.classes))
     return [_verdict(suspect, model, clear, by_chance) for suspect in suspects]
 

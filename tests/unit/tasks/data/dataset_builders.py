@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from tasks.data.deduplicate import add_keys
+from tasks.data.reporting import with_labels
 
 ROOT = Path(__file__).parents[4]
 
@@ -35,7 +36,7 @@ def kept_rows(
         "group_value": [None] * rows,
     }
     schema = {name: pl.Int64 if name == "line" else pl.String for name in columns}
-    table = add_keys(pl.DataFrame(columns, schema=schema)).drop("group_value", "group", "normal")
+    table = with_labels(add_keys(pl.DataFrame(columns, schema=schema)))
     return table.with_columns(label=pl.col("output") if labelled else pl.lit(""), side=pl.lit(side))
 
 

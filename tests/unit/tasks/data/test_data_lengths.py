@@ -1,5 +1,6 @@
 """Rows longer than the context."""
 
+import json
 import unicodedata
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_config.data import SourceConfig
-from tasks.data.lengths import find_too_long, lazy_counter
+from tasks.data.lengths import find_too_long, shorten
 from tasks.data.sources import TABLE
 from tasks.rows import Message, to_messages
 from tests.unit.tasks.data.data_builders import count_words, read_table, ticket, write_jsonl
@@ -51,14 +52,38 @@ def test_never_misses_a_row_whatever_the_characters(instruction: str | None, tex
     assert find_too_long(table_of(instruction, text, answer), max_length, count_bytes).height == too_long
 
 
-def test_a_tokenizer_is_loaded_once_and_only_when_something_is_counted() -> None:
-    loads: list[int] = []
+def long_row(user: str, answer: str = "network") -> pl.DataFrame:
+    return table_of("Name the queue.", user, answer)
 
-    def load() -> object:
-        loads.append(1)
-        return count_words
 
-    count = lazy_counter(load)  # type: ignore[arg-type]
-    assert loads == []
-    assert [count(to_messages(None, "two words", "one")), count(to_messages(None, "a", "b"))] == [11, 10]
-    assert loads == [1]
+def shortened(table: pl.DataFrame, most: int) -> tuple[pl.DataFrame, list[str]]:
+    return shorten(table, find_too_long(table, most, count_words), most, count_words)
+
+
+def test_shortening_cuts_the_end_of_the_users_turn_and_no_more_than_needed() -> None:
+    table, row_ids = shortened(long_row(" ".join(f"w{n}" for n in range(90))), 40)
+    assert row_ids == ["a-1"]
+    assert table["input"].item() == " ".join(f"w{n}" for n in range(40 - 12 - 3 - 1))
+    assert table.select("instruction", "output").row(0) == ("Name the queue.", "network")
+    assert find_too_long(table, 40, count_words).is_empty()
+
+
+def test_a_row_that_is_too_long_without_its_user_turn_is_not_shortened() -> None:
+    table = long_row("short", answer=" ".join(["long"] * 90))
+    same, row_ids = shortened(table, 40)
+    assert row_ids == []
+    assert same.equals(table)
+
+
+def test_of_several_turns_the_last_one_of_the_user_is_shortened() -> None:
+    turns = [
+        {"role": "user", "content": "first question"}, {"role": "assistant", "content": "which"},
+        {"role": "user", "content": " ".join(["word"] * 90)}, {"role": "assistant", "content": "network"},
+    ]  # fmt: skip
+    table = long_row("unused").with_columns(turns=pl.lit(json.dumps(turns)))
+    short, row_ids = shortened(table, 40)
+    assert row_ids == ["a-1"]
+    kept = json.loads(short["turns"].item())
+    assert [turn["content"] for turn in kept][:2] == ["first question", "which"]
+    assert set(kept[2]["content"].split()) == {"word"}
+    assert short["input"].item() == "\n".join(turn["content"] for turn in kept[:-1])
