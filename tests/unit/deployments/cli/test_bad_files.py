@@ -109,6 +109,7 @@ def test_nul_bytes_in_the_file(run: Validate, tmp_path: Path) -> None:
     assert (verdict.code, verdict.read, verdict.quarantined) == (0, 42, ["UNREADABLE_LINE"])
 
 
+@pytest.mark.slow
 def test_a_line_of_ten_megabytes(run: Validate, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(jsonl(*rows(), {"text": "x" * 10_000_000, "label": "vpn"}))
     verdict = run(tmp_path / "a.jsonl")
