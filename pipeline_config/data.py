@@ -92,7 +92,7 @@ class ChecksConfig(Section):
     near_duplicate_jaccard: float | None = Field(
         0.8, gt=0, le=1, description="of rows this similar with the same answer one is kept; null: only exact duplicates are removed"
     )
-    embedded_rows: int = Field(1000, ge=0, description="rows of each side that are compared by meaning; 0: none")
+    embedded_rows: int = Field(500, ge=0, description="training and test rows, each, that are compared by meaning; 0: none")
 
 
 class DataConfig(Section):

