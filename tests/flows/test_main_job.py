@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from pipeline_config.environment import Machine
-from tasks.files import ledger_path, version_cache
+from tasks.files import ledger_path, run_folder, version_cache
 from tasks.ledger import Ledger
 from tasks.registry.mlflow_registry import MlflowRegistry
 from tests.projects import Run, run_pipeline, write_project
@@ -76,6 +76,19 @@ def test_every_stage_is_accounted_for(first: Run) -> None:
     assert all("auto" in note for note in first.summary["notes"] if "approval" in note)
 
 
+def test_what_was_found_in_the_data_is_on_a_page_and_on_the_tracking_run(machine_up: Machine, first: Run) -> None:
+    from mlflow import MlflowClient
+
+    page = run_folder(machine_up.workspace, first.summary["run_id"]) / "data-report.html"
+    assert f"{first.summary['rows']['read']} rows read" in page.read_text()
+    assert any(note.startswith("data: TOO_FEW_ROWS") for note in first.summary["notes"])
+    client, run_id = MlflowClient(machine_up.mlflow_url), first.summary["urls"]["mlflow_run"].rsplit("/", 1)[-1]
+    assert page.name in {file.path for file in client.list_artifacts(run_id)}
+    used = client.get_run(run_id).inputs.dataset_inputs
+    assert len(used) == 3
+    assert {each.dataset.digest for each in used} == {first.summary["data_digest"][:36]}
+
+
 def test_a_second_run_with_nothing_changed_reuses_everything(machine_up: Machine, first: Run, project: Path) -> None:
     again = run_pipeline(machine_up, "--config", str(project))
     assert again.code == 0, again.output
@@ -101,6 +114,14 @@ def test_an_untrained_adapter_goes_nowhere_whoever_starts_it(machine_up: Machine
         assert "verdict is fail" in message
     assert (registry.aliases(name), Ledger(ledger_path(machine_up.workspace)).head()) == before
     assert version not in before[0].values()
+
+
+def test_a_run_with_canaries_goes_nowhere(machine_up: Machine, project: Path) -> None:
+    run = run_pipeline(machine_up, "--config", str(project), "--set", "data.canaries=2 training.epochs=1 registry.model_name=tiny-canaries")
+    assert run.code == 3, run.output
+    assert next(g for g in run.summary["gates"] if g["name"] == "no_canaries")["outcome"] == "fail"
+    assert MlflowRegistry(machine_up.mlflow_url).aliases("tiny-canaries") == {}
+    jsonschema.validate(run.summary, SCHEMA)
 
 
 def test_too_few_test_rows_are_held(machine_up: Machine, project: Path) -> None:

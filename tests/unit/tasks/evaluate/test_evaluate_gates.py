@@ -2,6 +2,7 @@ import json
 import math
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,11 @@ def test_equal_reports_are_equal_bytes_and_the_digest_is_theirs(tmp_path: Path) 
     assert first.path.read_bytes() == second.path.read_bytes()
     assert first.digest == second.digest == sha256_file(first.path)
     assert GateReport.model_validate(json.loads(first.path.read_bytes())) == first.report
+
+
+def test_canaries_fail_whatever_the_gates_say() -> None:
+    good = make_case(right(0.9, 400), right(0.2, 400))
+    assert report_on(good).verdict == "pass"
+    planted = report_on(replace(good, canaries=3))
+    assert planted.verdict == "fail"
+    assert [gate.name for gate in planted.gates if gate.outcome == "fail"] == ["no_canaries"]
