@@ -1,7 +1,7 @@
 """Sentence embeddings: texts as unit vectors whose cosine tells how near they are in meaning.
 
-The model is all-MiniLM-L6-v2 (Wang, Wei, Dong, Bao, Yang, Zhou, NeurIPS 2020; trained for sentences as in Reimers, Gurevych, EMNLP 2019), read
-as safetensors from an installed wheel, so that nothing is fetched. It was trained on English: vectors of other languages say little.
+The model is all-MiniLM-L6-v2 (Wang, Wei, Dong, Bao, Yang, Zhou, NeurIPS 2020; trained for sentences as in Reimers, Gurevych, EMNLP 2019),
+read as safetensors from an installed wheel, so that nothing is fetched. It was trained on English: vectors of other languages say little.
 """
 
 import functools
