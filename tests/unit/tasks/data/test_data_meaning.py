@@ -81,6 +81,11 @@ def test_a_row_is_matched_with_the_first_of_the_best_held_rows() -> None:
     assert found["score"].min() >= FOUND  # type: ignore[operator]
 
 
+def test_of_several_held_rows_that_say_the_same_the_best_is_matched() -> None:
+    held = ["annul contract order", "annul order"]
+    assert find_overlap(["cancel order"], embed(["cancel order"]), held, embed(held), embed).rows() == [(0, 1, 1.0)]
+
+
 @pytest.mark.parametrize(("texts", "held"), [([], HELD), (["cancel order"], [])])
 def test_nothing_to_compare_gives_an_empty_table(texts: list[str], held: list[str]) -> None:
     empty = np.zeros((0, 7), dtype=np.float32)
@@ -95,6 +100,13 @@ def test_the_order_of_rows_and_of_held_rows_does_not_matter() -> None:
     for seed in range(5):
         shuffle = random.Random(seed)
         assert _matched_texts(shuffle.sample(texts, 4), shuffle.sample(held, 5)) == expected
+
+
+def test_which_of_equally_near_held_rows_are_judged_does_not_depend_on_their_order() -> None:
+    equally_near = ["annul", "annul order contract extend", "cancel", "order"]
+    matches = [_matched_texts(["cancel order"], random.Random(seed).sample(equally_near, 4)) for seed in range(8)]
+    assert {held for match in matches for _, held, _ in match} == {"annul"}
+    assert all(matches)
 
 
 def _matched_texts(texts: list[str], held: list[str]) -> set[tuple[str, str, float]]:
