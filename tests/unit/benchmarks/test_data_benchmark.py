@@ -1,5 +1,8 @@
 """The parts of the benchmark of data preparation that are no measurement."""
 
+import json
+from pathlib import Path
+
 import pandas as pd  # type: ignore[import-untyped]  # no stubs in the lock
 import pytest
 
@@ -7,6 +10,7 @@ from benchmarks import data, data_peer
 from benchmarks.data import BARS, alternate, cost_figures, recall_figures
 from benchmarks.data_preparation import Cost
 from benchmarks.data_recall import CODES, Counted
+from benchmarks.results import judge, write_result
 
 
 def cost(rows: int, seconds: float, peak: int) -> Cost:
@@ -34,6 +38,32 @@ def test_faults_of_form_count_together() -> None:
     counted = {**dict.fromkeys(CODES, Counted(10, 10, 0, 10)), "empty_output": Counted(5, 10, 0, 10)}
 
     assert recall_figures(counted, Counted(1, 1, 0, 1), Counted(1, 1, 0, 1))["recall_schema"] == pytest.approx(45 / 50)
+
+
+@pytest.mark.parametrize(("spoiled", "code"), [({}, 0), ({"seconds": 361.0}, 1), ({"recall_card": 0.98}, 1)])
+def test_a_bar_that_does_not_hold_makes_the_run_fail(
+    spoiled: dict[str, float], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reached = {bar.figure: bar.bound for bar in BARS}
+    monkeypatch.setattr(data, "_parts", lambda *_: {"first": lambda: reached, "second": lambda: spoiled})
+    monkeypatch.setattr(data, "write_result", lambda result: write_result(result, tmp_path))
+    monkeypatch.setenv("TUNEGATE_WORKSPACE", str(tmp_path / "workspace"))
+
+    assert data.main() == code
+    written = json.loads((tmp_path / "data.json").read_text(encoding="utf-8"))
+    assert [bar["figure"] for bar in written["bars"] if not bar["holds"]] == list(spoiled)
+    assert capsys.readouterr().out.count("FAILS") == len(spoiled)
+
+
+def test_without_banking77_its_bar_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BANKING77_DIR", raising=False)
+    monkeypatch.setattr(data, "quarantined_share", lambda sources: 0.0)
+
+    judged = {bar["figure"]: bar for bar in judge(BARS, data.measure_false_quarantine())}
+
+    assert judged["false_quarantine_samples"]["holds"]
+    assert judged["false_quarantine_banking77"]["value"] is None
+    assert not judged["false_quarantine_banking77"]["holds"]
 
 
 def test_both_run_in_turn_equally_often() -> None:
@@ -76,6 +106,16 @@ def test_the_peer_finds_what_ours_finds(text: str | None, codes: set[str]) -> No
 
 def test_the_peer_finds_an_empty_answer() -> None:
     assert peer_finds("plain", " ") == {"EMPTY_OUTPUT"}
+
+
+def test_the_peers_findings_have_their_lines_and_what_is_only_counted_is_left_out() -> None:
+    texts = ["plain", "IBAN DE89370400440532013000", "Write to ana@example.org"]
+    columns = {name: texts if name == "input" else ["a", "b", "c"] for name in ("row_id", "file", "instruction", "input", "output")}
+    frame = pd.DataFrame(columns, dtype=data_peer.TEXT).assign(line=[5, 6, 7])
+
+    places = data_peer.places_of(data_peer.find_faults(frame, data_peer.row_schema()), frame)
+
+    assert places == {"line": [6], "code": ["IBAN"]}
 
 
 def test_arrow_runs_the_peers_expressions_itself() -> None:
