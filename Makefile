@@ -14,7 +14,7 @@ TUNEGATE := $(BIN)/tunegate
 OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config "$(CONFIG)") $(if $(SET),--set "$(SET)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast lint clean
+.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast bench-data lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ test: $(READY) ## all tests, the fast ones first
 
 test-fast: $(READY) ## unit and architecture tests
 	@$(BIN)/python -m pytest tests/unit tests/architecture -m "not services and not embedded and not slow"
+
+bench-data: $(READY) ## data preparation at a million rows, into benchmarks/results/data.json; BANKING77_DIR as for that preset
+	@$(BIN)/python -m benchmarks.data
 
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check .
