@@ -1,7 +1,7 @@
 """Where the rows come from, which columns hold what, what is checked, and how they are split."""
 
 import os
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
@@ -59,6 +59,7 @@ class SplitConfig(Section):
     )  # fmt: skip
 
 
+SensitiveKind = Literal["secret", "iban", "card", "national_id", "ip", "email", "phone"]
 Policy = Literal["ignore", "report", "quarantine", "fail"]
 SensitivePolicy = Literal["ignore", "report", "mask", "quarantine", "fail"]
 
@@ -77,6 +78,11 @@ class SensitiveConfig(Section):
     phone: SensitivePolicy = Field("report")
     ip: SensitivePolicy = Field("report")
 
+    @property
+    def masked_kinds(self) -> tuple[SensitiveKind, ...]:
+        """The kinds whose policy is `mask`."""
+        return tuple(kind for kind in get_args(SensitiveKind) if getattr(self, kind) == "mask")
+
 
 class ChecksConfig(Section):
     """What rows are checked for besides their form, and what to do with those that fail."""
@@ -92,7 +98,7 @@ class ChecksConfig(Section):
     near_duplicate_jaccard: float | None = Field(
         0.8, gt=0, le=1, description="of rows this similar with the same answer one is kept; null: only exact duplicates are removed"
     )
-    embedded_rows: int = Field(500, ge=0, description="training and test rows, each, that are compared by meaning; 0: none")
+    embedded_rows: int = Field(300, ge=0, description="training and test rows, each, that are compared by meaning; 0: none")
 
 
 class DataConfig(Section):

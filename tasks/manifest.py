@@ -1,8 +1,9 @@
 """The manifest of a version: which base, which method, which files. Its digest is the identity of what is approved and served."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from pipeline_config.data import SensitiveKind
 from pipeline_config.errors import ModelError
 from tasks.artifacts import Record
 from tasks.files import file_digests, read_json, sha256_json, write_json
@@ -22,7 +23,11 @@ class BaseIdentity(Record):
 
 
 class Manifest(Record):
-    """What a version consists of. `files` has the SHA-256 of every other file of the folder."""
+    """What a version consists of.
+
+    `files` has the SHA-256 of every other file of the folder. `masked_kinds` are the kinds of personal data that stood masked in its
+    training rows, and that have to be masked in what it is asked (`tasks.masking`).
+    """
 
     format: Literal[1] = 1
     method: str
@@ -32,17 +37,22 @@ class Manifest(Record):
     max_new_tokens: int
     data_digest: str
     code_revision: str | None
+    masked_kinds: tuple[SensitiveKind, ...] = ()
     files: dict[str, str]
 
     @property
     def digest(self) -> str:
         """SHA-256 of the manifest's canonical JSON, and through `files` of every byte of the version."""
-        return sha256_json(self.model_dump(mode="json"))
+        return sha256_json(self.content())
+
+    def content(self) -> dict[str, Any]:
+        """What is written. Without masked kinds it is what it was before there were any, so the digests of older versions hold."""
+        return self.model_dump(mode="json", exclude=None if self.masked_kinds else {"masked_kinds"})
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> str:
     """Completes a version's folder; returns the artifact digest."""
-    write_json(folder / MANIFEST, manifest.model_dump(mode="json"))
+    write_json(folder / MANIFEST, manifest.content())
     return manifest.digest
 
 

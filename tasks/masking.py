@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, cast
 
-from pipeline_config.data import SensitiveConfig
 from tasks.rows import Message
-from tasks.screening import KINDS, Kind, find_in_text, mask
+from tasks.screening import Kind, find_in_text, mask
 
 
 class MaskedText(NamedTuple):
@@ -26,11 +25,6 @@ class MaskedChat(NamedTuple):
 
     messages: list[Message]
     counts: Counter[Kind]
-
-
-def masked_kinds(policies: SensitiveConfig) -> tuple[Kind, ...]:
-    """The kinds whose policy is `mask`, in the order of :data:`tasks.screening.KINDS`."""
-    return tuple(kind for kind in KINDS if getattr(policies, kind) == "mask")
 
 
 def mask_text(text: str, kinds: Collection[Kind]) -> MaskedText:

@@ -9,7 +9,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import polars as pl
 from detect_secrets.filters.heuristic import is_prefixed_with_dollar_sign, is_sequential_string, is_templated_secret
@@ -32,10 +32,11 @@ from detect_secrets.plugins.stripe import StripeDetector
 from detect_secrets.plugins.telegram_token import TelegramBotTokenDetector
 from detect_secrets.plugins.twilio import TwilioKeyDetector
 
+from pipeline_config.data import SensitiveKind
 from pipeline_config.errors import DataError
 from tasks.identifiers import GAP, before, find_cards, find_ibans, find_national_ids, find_phones
 
-Kind = Literal["secret", "iban", "card", "national_id", "ip", "email", "phone"]
+Kind = SensitiveKind
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """In the order of precedence: where two findings overlap, the one with the stronger check stays."""
 

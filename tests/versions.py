@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from pipeline_config.data import SensitiveKind
 from pipeline_config.loading import config_digest
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import GateReport, GateResult, Outcome, Verdict
@@ -46,7 +47,13 @@ def make_config(**changes: Any) -> PipelineConfig:
     return PipelineConfig.model_validate(values | changes)
 
 
-def make_artifact(folder: Path, weights: str = "weights", base: BaseIdentity = BASE, instruction: str | None = INSTRUCTION) -> str:
+def make_artifact(
+    folder: Path,
+    weights: str = "weights",
+    base: BaseIdentity = BASE,
+    instruction: str | None = INSTRUCTION,
+    masked_kinds: tuple[SensitiveKind, ...] = (),
+) -> str:
     """Writes what training leaves behind, with text for weights; returns the artifact digest."""
     folder.mkdir(parents=True)
     (folder / "adapter_model.safetensors").write_text(weights)
@@ -60,6 +67,7 @@ def make_artifact(folder: Path, weights: str = "weights", base: BaseIdentity = B
         max_new_tokens=16,
         data_digest="data",
         code_revision=None,
+        masked_kinds=masked_kinds,
         files=file_digests(folder),
     )
     return write_manifest(folder, manifest)

@@ -2,11 +2,11 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 from fastapi.responses import PlainTextResponse
 
 from deployments.server.faults import add_fault_shapes
@@ -26,7 +26,11 @@ from deployments.server.shelf import Loaded, Shelf
 from tasks.deploy.client import SERVICE
 from tasks.generation import Engine
 from tasks.ledger import Ledger
-from tasks.manifest import BaseIdentity
+from tasks.manifest import BaseIdentity, Manifest
+from tasks.rows import Message
+
+MASKED = "x-tunegate-masked"
+"""Header of an answer: how many of each kind of personal data were masked in the request."""
 
 
 def create_app(engine_factory: Callable[[BaseIdentity], Engine], ledger: Ledger, cache: Path) -> FastAPI:
@@ -54,12 +58,17 @@ def create_app(engine_factory: Callable[[BaseIdentity], Engine], ledger: Ledger,
 
     @app.get("/v1/models")
     def models() -> ModelList:
-        return ModelList(data=[ModelCard(id=name, root=adapter) for name, adapter in sorted(shelf.names().items())])
+        masks = shelf.masks()
+        cards = [ModelCard(id=name, root=root, masks=masks.get(root, [])) for name, root in sorted(shelf.names().items())]
+        return ModelList(data=cards)
 
     @app.post("/v1/chat/completions")
-    def chat(request: ChatRequest) -> ChatResponse:
+    def chat(request: ChatRequest, response: Response) -> ChatResponse:
         with shelf.lease(request.model) as loaded:
-            return _answer(loaded, request)
+            messages, counts = _masked(loaded.manifest, [turn.as_message() for turn in request.messages])
+            if counts:
+                response.headers[MASKED] = ", ".join(f"{kind}={count}" for kind, count in sorted(counts.items()))
+            return _answer(loaded, request, messages)
 
     @app.post("/v1/load_lora_adapter")
     def load(request: LoadRequest) -> PlainTextResponse:
@@ -74,8 +83,17 @@ def create_app(engine_factory: Callable[[BaseIdentity], Engine], ledger: Ledger,
     return app
 
 
-def _answer(loaded: Loaded, request: ChatRequest) -> ChatResponse:
-    messages = [turn.as_message() for turn in request.messages]
+def _masked(manifest: Manifest, messages: list[Message]) -> tuple[list[Message], Mapping[str, int]]:
+    """The messages as the version's training rows were, and how many of each kind were masked."""
+    if not manifest.masked_kinds:
+        return messages, {}
+    from tasks.masking import mask_messages  # it brings detect-secrets, which most servers never need
+
+    masked = mask_messages(messages, manifest.masked_kinds)
+    return masked.messages, {str(kind): count for kind, count in masked.counts.items()}
+
+
+def _answer(loaded: Loaded, request: ChatRequest, messages: list[Message]) -> ChatResponse:
     if loaded.manifest.instruction and messages[0]["role"] != "system":
         messages.insert(0, {"role": "system", "content": loaded.manifest.instruction})
     limit = request.max_completion_tokens or request.max_tokens or loaded.manifest.max_new_tokens

@@ -149,13 +149,14 @@ class UnloadRequest(_Request):
 
 
 class ModelCard(BaseModel):
-    """One name that requests may ask for. `root` is the adapter behind it."""
+    """One name that requests may ask for. `root` is the adapter behind it, `masks` what is masked in its requests."""
 
     id: str
     object: Literal["model"] = "model"
     created: int = 0
     owned_by: str = "tunegate"
     root: str
+    masks: list[str] = []
 
 
 class ModelList(BaseModel):

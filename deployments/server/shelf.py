@@ -119,6 +119,11 @@ class Shelf:
         with self._books:
             return sorted(self._loaded)
 
+    def masks(self) -> dict[str, list[str]]:
+        """For each adapter in memory, the kinds of personal data that are masked in what it is asked."""
+        with self._books:
+            return {name: list(loaded.manifest.masked_kinds) for name, loaded in self._loaded.items()}
+
     def names(self) -> dict[str, str]:
         """Every name that can be asked for, and the adapter behind it."""
         live = {model: entry.adapter_name for model, entry in self._ledger.live_by_model().items() if entry.adapter_name is not None}

@@ -66,8 +66,8 @@ def _overlap(train: _Sample, test: _Sample, embed: Embed, excerpt: Excerpt) -> F
         return None
     return Finding(
         code="OVERLAP_MEANING", level="warning", count=found.height, looked_at=train.rows.height,
-        message=f"training rows seem to say in other words what one of {test.rows.height} test rows says",
-        hint="if they do, the test is easier than it should be: give such rows one value in a column and name it in data.split.group_column",
+        message=f"{found.height} of {train.rows.height} training rows seem to say what one of {test.rows.height} test rows says",
+        hint="if they do, the test is too easy: give such rows one value in a column and name it in data.split.group_column",
         examples=_pairs(found, train, test, excerpt),
     )  # fmt: skip
 
@@ -79,7 +79,7 @@ def _paraphrases(ours: _Sample, others: _Sample, embed: Embed, excerpt: Excerpt)
         return None
     return Finding(
         code="PARAPHRASES", level="info", count=found.height, looked_at=ours.rows.height,
-        message=f"training rows seem to say in other words what one of {others.rows.height} others says",
+        message=f"{found.height} of {ours.rows.height} training rows seem to say what one of {others.rows.height} others says",
         examples=_pairs(found, ours, others, excerpt),
     )  # fmt: skip
 
@@ -93,7 +93,7 @@ def _contradicted(train: _Sample, excerpt: Excerpt) -> Finding | None:
     named = [(train.rows.row(row, named=True), other) for row, other in found.head(SHOWN).select("row", "others").iter_rows()]
     return Finding(
         code="CONTRADICTED_LABELS", level="warning", count=found.height, looked_at=train.rows.height,
-        message="the rows most like a row agree on another label than its own",
+        message=f"the rows most like {found.height} of {train.rows.height} rows agree on another label than theirs",
         hint="read them: either the label is wrong, or two labels overlap",
         examples=tuple(
             Example(file=row["file"], line=row["line"], text=f"{excerpt(row['content'])} -> {row['label']} (others: {other})")

@@ -9,7 +9,7 @@ import polars as pl
 from pipeline_config.data import Policy, SensitiveConfig
 from tasks.data.policies import Tally, apply_policies, tally
 from tasks.data.quarantine import FAULTS
-from tasks.masking import MaskedText, mask_messages, mask_text, masked_kinds, texts_in_json
+from tasks.masking import MaskedText, mask_messages, mask_text, texts_in_json
 from tasks.screening import KINDS, PLACEHOLDER, Kind, find_sensitive
 
 _FIELDS = ("instruction", "input", "output")
@@ -39,7 +39,7 @@ def screen(table: pl.DataFrame, policies: SensitiveConfig) -> Screened:
     Raises:
         DataError: a row holds a kind whose policy is `fail`.
     """
-    found, masking = _find(table), masked_kinds(policies)
+    found, masking = _find(table), policies.masked_kinds
     others: dict[str, Policy] = {kind.upper(): getattr(policies, kind) for kind in KINDS if kind not in masking}
     faults = _as_faults(found.filter(~pl.col("kind").is_in(masking)), table)
     applied = apply_policies(faults, table, others)

@@ -1,5 +1,6 @@
 """The deploy stage as Prefect tasks: make the model server serve a version, prove it, make it follow the ledger."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import task
@@ -12,6 +13,7 @@ from tasks.deploy.client import ModelServer
 from tasks.deploy.parity import prove_parity, read_parity
 from tasks.files import version_cache
 from tasks.ledger import Entry
+from tasks.manifest import read_manifest
 
 
 @task(name="load the version", persist_result=False, cache_policy=NO_CACHE)
@@ -19,13 +21,29 @@ def load_version(adapter_name: str, artifact: Path, timeout: float) -> None:
     """Makes the model server load a version.
 
     Raises:
-        RolloutError: it refuses, or does not answer.
+        RolloutError: it refuses, does not answer, or does not mask what the version's training rows had masked.
     """
     try:
         with ModelServer(read_machine().server_url, timeout) as server:
             server.load(adapter_name, artifact)
+            require_masks(server, adapter_name, read_manifest(artifact).masked_kinds)
     except ServiceError as error:
         raise RolloutError(f"the version was not loaded: {error.what}", where=error.where, hint=error.hint) from error
+
+
+def require_masks(server: ModelServer, adapter_name: str, kinds: Sequence[str]) -> None:
+    """Refuses a server that would show a version personal data which it was trained without.
+
+    Raises:
+        RolloutError: the server does not say that it masks all of these kinds.
+        ServiceError: it does not answer.
+    """
+    missing = sorted(set(kinds) - set(server.masks(adapter_name))) if kinds else []
+    if missing:
+        raise RolloutError(
+            f"the model server does not mask {', '.join(missing)} in requests", where=adapter_name,
+            expected="what was masked in training (data.sensitive) to be masked in serving", hint="serve it with tunegate's own server",
+        )  # fmt: skip
 
 
 @task(name="prove the switch", persist_result=False, cache_policy=NO_CACHE)

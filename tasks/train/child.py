@@ -163,8 +163,8 @@ def _write_artifact(request: TrainingRequest, base: Any, method: Any, model: Any
     pl.concat(sides).write_parquet(folder / TRAIN_ROWS)
     manifest = Manifest(
         method=method.name, base=base.identity, instruction=request.instruction, labels=request.labels,
-        max_new_tokens=request.max_new_tokens, data_digest=request.data_digest, code_revision=request.code_revision,
-        files=file_digests(folder, leave_out=["manifest.json"]),
+        max_new_tokens=request.max_new_tokens, masked_kinds=request.masked_kinds, data_digest=request.data_digest,
+        code_revision=request.code_revision, files=file_digests(folder, leave_out=["manifest.json"]),
     )  # fmt: skip
     return write_manifest(folder, manifest)
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from pipeline_config.data import SensitiveKind
 from pipeline_config.model import ModelConfig
 from pipeline_config.training import TrainingConfig
 from tasks.artifacts import CurvePoint, LayoutName, Record
@@ -25,6 +26,7 @@ class TrainingRequest(Record):
     labels: tuple[str, ...] | None
     max_new_tokens: int
     code_revision: str | None
+    masked_kinds: tuple[SensitiveKind, ...] = ()
     model: ModelConfig
     training: TrainingConfig
 

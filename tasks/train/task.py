@@ -38,6 +38,7 @@ def train(config: PipelineConfig, context: RunContext, prepared: StageResult[Pre
         "base": identify_base(config.model, context.workspace).model_dump(mode="json"),
         "training": config.training.model_dump(mode="json"),
         "max_new_tokens": config.evaluation.max_new_tokens,
+        "masked_kinds": config.data.sensitive.masked_kinds,
     }
     return run_stage(stage_store(context.workspace), "train", inputs, TrainedModel, lambda folder: _build(config, context, data, folder))
 
@@ -47,7 +48,7 @@ def _build(config: PipelineConfig, context: RunContext, data: PreparedData, fold
     request = TrainingRequest(
         workspace=context.workspace, folder=folder, data_folder=data.folder, data_digest=data.digest, instruction=data.instruction,
         labels=data.labels, max_new_tokens=config.evaluation.max_new_tokens, code_revision=code_revision(), model=config.model,
-        training=config.training,
+        masked_kinds=config.data.sensitive.masked_kinds, training=config.training,
     )  # fmt: skip
     with _watched(MetricsBuffer(MlflowTracker(machine.mlflow_url), context.mlflow_run_id, time.monotonic)) as on_event:
         trained = run_training(request, machine.child_environment(), on_event)
