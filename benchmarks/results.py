@@ -74,8 +74,8 @@ def result_of(
         "revision": code_revision(),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": describe_machine(),
-        "figures": {name: float(f"{value:.5g}") for name, value in figures.items() if _number(value) is not None},
-        "peers": dict(peers),
+        "figures": _rounded(figures),
+        "peers": {name: {"version": peer["version"], "figures": _rounded(peer["figures"])} for name, peer in peers.items()},
         "bars": judge(bars, figures),
         "notes": list(notes),
     }
@@ -117,6 +117,11 @@ def describe_machine() -> dict[str, str | float]:
 def versions_of(*packages: str) -> str:
     """`name version` of each, as installed."""
     return ", ".join(f"{package} {importlib.metadata.version(package)}" for package in packages)
+
+
+def _rounded(figures: Mapping[str, float]) -> dict[str, float]:
+    """Five digits of each figure that was measured."""
+    return {name: float(f"{value:.5g}") for name, value in figures.items() if _number(value) is not None}
 
 
 def _number(value: float | None) -> float | None:
