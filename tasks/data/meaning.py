@@ -11,7 +11,7 @@ share, so that "I want to cancel my order" and "I want to extend my order" come 
 
 Measured on `benchmarks/paraphrases.jsonl`, each pair by itself, at 0.32, the middle of the thresholds that gave one half a recall of 0.85
 and a precision of 0.8 at least: recall 0.953 and precision 0.830 on the other half, 0.929 and 0.827 on all. The form of the rule was chosen
-with both halves in view, so these figures flatter it. The whole cosine alone ranks the pairs the wrong way round (area under the curve 0.20).
+with both halves in view, so these figures flatter it. The whole cosine alone ranks the pairs the wrong way round (area under curve 0.20).
 
 In a search the best of many strangers is close to that, so that more is asked for. With 0.45, of 127 texts whose partner was not among the
 held ones 8 in 100 were matched with another; with the partners there, 65 in 100 of 253 were matched rightly and 4 wrongly. Of 500 Banking77

@@ -35,33 +35,34 @@ def client(site: Site) -> Iterator[TestClient]:
 
 
 def asked(client: TestClient, model: str, messages: list[dict[str, str]] = ASK) -> Any:
-    answer = client.post("/v1/chat/completions", json={"model": model, "messages": messages})
+    answer = client.post("/v1/chat/completions", json={"model": model, "messages": messages, "max_tokens": 200})
     assert answer.status_code == 200, answer.text
     return answer
 
 
-def seen(site: Site) -> str:
-    """All that the model has been shown."""
-    return str(site.engines[0].asked)
+def seen(answer: Any) -> str:
+    """What the model was shown: the fake one says it."""
+    return str(answer.json()["choices"][0]["message"]["content"])
 
 
-def test_the_model_sees_placeholders_in_every_turn_and_the_answer_says_so(client: TestClient, site: Site) -> None:
+def test_the_model_sees_placeholders_in_every_turn_and_the_answer_says_so(client: TestClient) -> None:
     answer = asked(client, MODEL)
     assert answer.headers[MASKED] == "email=2"
-    assert ADDRESS not in seen(site)
-    assert "I am <EMAIL>, call +1 212 555 0187" in seen(site)
+    assert ADDRESS not in seen(answer)
+    assert "I am <EMAIL>, call +1 212 555 0187" in seen(answer)
 
 
-def test_each_version_masks_what_its_own_training_masked(client: TestClient, site: Site) -> None:
+def test_each_version_masks_what_its_own_training_masked(client: TestClient) -> None:
     assert asked(client, "both").headers[MASKED] == "email=2, phone=1"
-    assert MASKED not in asked(client, "plain").headers
-    assert ADDRESS in seen(site)
+    plain = asked(client, "plain")
+    assert MASKED not in plain.headers
+    assert ADDRESS in seen(plain)
 
 
-def test_a_request_that_is_masked_already_is_left_as_it_is(client: TestClient, site: Site) -> None:
+def test_a_request_that_is_masked_already_is_left_as_it_is(client: TestClient) -> None:
     answer = asked(client, MODEL, [{"role": "user", "content": "I am <EMAIL>"}])
     assert MASKED not in answer.headers
-    assert "I am <EMAIL>" in seen(site)
+    assert "I am <EMAIL>" in seen(answer)
 
 
 def test_the_listing_says_what_is_masked_and_a_rollout_asks_for_it(client: TestClient) -> None:
