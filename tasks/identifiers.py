@@ -240,7 +240,7 @@ def find_cards(text: str) -> Iterator[tuple[int, int]]:
         if not is_card(digits):
             continue
         grouped, spoken = len(digits) != match.end() - match.start(), _CARD_WORD.search(before(text, match.start()))
-        if spoken or grouped or (len(digits) in (15, 16) and not is_reference(text, match.start())):
+        if spoken or grouped or (len(digits) in (14, 15, 16) and not is_reference(text, match.start())):
             yield match.span()
 
 

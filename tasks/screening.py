@@ -146,9 +146,10 @@ _ENTROPY = 2.5
 _STAND_INS = frozenset({"password", "passwd", "pass", "pwd", "pw", "secret", "token", "changeme", "yourpassword", "your_password", "xxx"})
 _NAMED_TOKEN = re.compile(
     r"github_pat_[A-Za-z0-9_]{82}|npm_[A-Za-z0-9]{36}|AIza[A-Za-z0-9_-]{35}|hf_[A-Za-z0-9]{34}|sk-(?:ant|proj|svcacct)-[A-Za-z0-9_-]{32,}"
-    r"|xapp-[0-9]-[A-Za-z0-9]+-[0-9]+-[a-f0-9]+|whsec_[A-Za-z0-9]{32,}"
+    r"|[rs]k_test_[A-Za-z0-9]{16,}|xapp-[0-9]-[A-Za-z0-9]+-[0-9]+-[a-f0-9]+|whsec_[A-Za-z0-9]{32,}"
 )
 """Forms that the issuers have introduced since detect-secrets' last release."""
+_BOTH_CASES = re.compile("[a-z][A-Z].*[a-z][A-Z]")
 _TOKEN_REST = re.compile(r"[\w.=-]*(?<!\.)")
 _KEY_BEGIN = re.compile(r"-{4,5} ?BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)? ?-{4,5}|PuTTY-User-Key-File-[23]:")
 _KEY_END = re.compile(r"-{4,5} ?END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)? ?-{4,5}|Private-MAC: [0-9a-f]+")
@@ -160,7 +161,7 @@ _CANDIDATES: dict[Kind, str] = {
         r"|aws[^\n]{0,20}(?:key|pw|pass|token)|://[^\s/]+:[^\s/]+@|PRIVATE KEY|putty-user-key|eyj[a-z0-9_=-]+\.|slack\.com/services"
         r"|[a-z0-9]{32}-us[0-9]|[0-9]{8}:[a-z0-9_-]{35}|(?:AC|SK)[a-z0-9]{32}|[MNO][a-z0-9_-]{23,25}\.[a-z0-9_-]{6}\.|_authToken"
         r"|(?:A3T.|ABIA|ACCA|AKIA|ASIA)[a-z0-9]{16}|accountkey=|T3BlbkFJ|AIza|GR1348941|sq0csp-|SG\.[a-z0-9_-]{22}|pypi-AgE"
-        r"|(?:gh[oprsu]|github_pat|hf|npm|[rs]k_live|whsec)_|(?:gl[a-z]{2,5}|xox[a-z]|xapp|sk)-"
+        r"|(?:gh[oprsu]|github_pat|hf|npm|[rs]k_live|[rs]k_test|whsec)_|(?:gl[a-z]{2,5}|xox[a-z]|xapp|sk)-"
     ),
     "iban": f"[A-Za-z]{{2}}[0-9]{{2}}{GAP}?[A-Za-z0-9]{{4}}{GAP}?[A-Za-z0-9]{{4}}{GAP}?[A-Za-z0-9]{{3}}",
     "card": f"[0-9](?:{GAP}?[0-9]){{11}}",
@@ -283,7 +284,10 @@ def _token_span(line: str, start: int, end: int) -> tuple[int, int] | None:
     """The whole token, when it starts where the match does and is not a row of x that stands for one."""
     rest = _TOKEN_REST.match(line, end)
     end = rest.end() if rest else end
-    random = len(set(line[start:end])) >= 8 and any(character.isdigit() for character in line[start:end])
+    token = line[start:end]
+    # One in thirty tokens of twenty characters has no digit; then letters of both cases, or capitals only, tell it from a word.
+    mixed = any(character.isdigit() for character in token) or token.isupper() or _BOTH_CASES.search(token[4:])
+    random = len(set(token)) >= 8 and mixed
     return (start, end) if random and not line[start - 1 : start].isalnum() else None
 
 
