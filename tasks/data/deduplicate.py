@@ -24,6 +24,7 @@ DUPLICATES = pl.Schema(
 )
 """Columns of `duplicates.parquet`: each removed row, `exact` or `near`, and the row `of` which it is one and which is kept."""
 
+_FOUND = {"row_id": pl.String, "of": pl.String, "jaccard": pl.Float64}
 _NO_PAIRS = pl.DataFrame(schema={"left": pl.Int64, "right": pl.Int64, "jaccard": pl.Float64})
 
 
@@ -76,7 +77,7 @@ def find_near(index: pl.DataFrame, pairs: pl.DataFrame, jaccard: float | None) -
         pairs: as of :func:`find_pairs`.
     """
     if jaccard is None:
-        return find_exact(index.clear())
+        return pl.DataFrame(schema=_FOUND)
     same, ids = index["same_answer"], index["row_id"]
     close = pairs.filter(pl.col("jaccard") >= jaccard, same.gather(pairs["left"]) == same.gather(pairs["right"]))
     gone = np.zeros(index.height, dtype=bool)
@@ -85,7 +86,7 @@ def find_near(index: pl.DataFrame, pairs: pl.DataFrame, jaccard: float | None) -
         if not gone[left] and not gone[right]:
             gone[right] = True
             found.append((ids[right], ids[left], similarity))
-    return pl.DataFrame(found, schema={"row_id": pl.String, "of": pl.String, "jaccard": pl.Float64}, orient="row")
+    return pl.DataFrame(found, schema=_FOUND, orient="row")
 
 
 def with_groups(index: pl.DataFrame, pairs: pl.DataFrame, jaccard: float | None) -> pl.DataFrame:

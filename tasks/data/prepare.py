@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,26 +14,18 @@ from tasks.artifacts import PreparedData, RowCounts
 from tasks.data.assignments import ASSIGNMENTS
 from tasks.data.canaries import canaries
 from tasks.data.chats import with_digests, with_messages
-from tasks.data.consistency import labels_of
-from tasks.data.deduplicate import KEYS, add_keys, duplicates_table, find_exact, find_near, find_pairs, with_groups
-from tasks.data.labels import are_labels, one_class_only
+from tasks.data.deduplicate import KEYS, add_keys
+from tasks.data.fates import INDEX, Fates, decide
 from tasks.data.meaning import Embed
-from tasks.data.policies import Tally
 from tasks.data.quarantine import Quarantine
-from tasks.data.reporting import Prepared, build_report, warnings_of, write_report
+from tasks.data.reporting import Outcome, build_report, warnings_of, write_report
 from tasks.data.rowchecks import RowChecks
 from tasks.data.sources import Source
-from tasks.data.split import SIDES, SPLIT, divide, limit_sides
+from tasks.data.split import SIDES, SPLIT
 from tasks.data.spool import SourceRows, Spool
 from tasks.data.template import ChatTemplate
 from tasks.rows import SCHEMA, write_table
 from tasks.stages import SCRATCH
-
-INDEX = ("row_id", "from_test", "file", "line", "group_value", *KEYS)
-"""What memory holds of every row; the texts themselves are on disk."""
-
-_MOST_SPELLINGS = 5_000
-"""Distinct answers above which they are not looked at as spellings of labels."""
 
 
 def prepare_data(
@@ -60,56 +52,33 @@ def prepare_data(
         rows = SourceRows(source.shards(), data.source.labels, scratch / "read")
         quarantine = Quarantine(folder, limit=data.max_bad_fraction)
         checks = RowChecks(data, template, quarantine, one_instruction=rows.one_instruction)
-        spool, index = _check(rows.spool, checks, scratch / "sound")
-        quarantine.close(rows.read - rows.unselected)
-        grouped, removed = _without_duplicates(index, data)
-        removed.write_parquet(folder / "duplicates.parquet")
-        labelled = _label(grouped, spool)
-        before = pl.DataFrame(schema=ASSIGNMENTS) if recorded is None else recorded
-        split = limit_sides(divide(labelled, data, before, _read_benchmark(data), quarantine), data)
-        quarantine.close(rows.read - rows.unselected)
-        counts = _count(rows, split, removed, quarantine)
+        spool, parts = _check(rows.spool, checks, scratch / "sound")
+        considered = rows.read - rows.unselected
+        quarantine.close(considered)
+        fates = decide(parts, spool, data, pl.DataFrame(schema=ASSIGNMENTS) if recorded is None else recorded, quarantine)
+        quarantine.close(considered)
+        fates.duplicates.write_parquet(folder / "duplicates.parquet")
+        counts = _count(rows, fates, quarantine)
         require_balance(counts)
-        _require_every_side(counts, groups=split["group"].n_unique())
-        split.select(*SPLIT).write_parquet(folder / "split.parquet")
-        kept = checks.kept()
-        sides = spool.rows(split.filter("kept").select("row_id", "group", "text", "side"))
-        found = Prepared(
-            rows=sides,
-            examples=spool.rows(_named_in(kept)),
-            counts=counts,
-            duplicates=removed,
-            cluster_sizes=_cluster_sizes(grouped),
-            recorded=split["recorded"].count(),
-            format=source.format,
-        )
-        prepared = _write_sides(data, folder, sides, counts, labelled=labelled["label"].n_unique() > 1)
-        report = build_report(data, found, quarantine, kept, template=template, embed=embed, digest=prepared.digest)
+        _require_every_side(counts, groups=fates.split["group"].n_unique())
+        fates.split.select(*SPLIT).write_parquet(folder / "split.parquet")
+        prepared = _write_sides(data, folder, fates, spool, counts)
+        outcome = Outcome(spool, fates, counts, quarantine, checks.kept(), source.format, prepared.digest)
+        report = build_report(data, outcome, template=template, embed=embed)
         write_report(folder, report)
         return prepared.model_copy(update={"warnings": warnings_of(report)})
 
 
-def _named_in(kept: Mapping[str, Tally]) -> pl.DataFrame:
-    """Ids of the rows that stand as examples."""
-    named = sorted({row_id for tally in kept.values() for row_id in tally.examples})
-    return pl.DataFrame({"row_id": named}, schema={"row_id": pl.String})
-
-
-def _count(rows: SourceRows, split: pl.DataFrame, removed: pl.DataFrame, quarantine: Quarantine) -> RowCounts:
+def _count(rows: SourceRows, fates: Fates, quarantine: Quarantine) -> RowCounts:
+    sides = fates.kept("side")["side"]
     return RowCounts(
         read=rows.read,
-        **{side: split.filter(pl.col("kept"), pl.col("side") == side).height for side in SIDES},
+        **{side: int((sides == side).sum()) for side in SIDES},
         quarantined=len(quarantine),
-        duplicates=removed.height,
+        duplicates=fates.duplicates.height,
         unselected=rows.unselected,
-        set_aside=split.filter(~pl.col("kept")).height,
+        set_aside=fates.split.height - len(sides),
     )
-
-
-def _cluster_sizes(grouped: pl.DataFrame) -> dict[int, int]:
-    """How many clusters there are of each size from 2 on."""
-    sizes = grouped.group_by("cluster").len(name="size").filter(pl.col("size") > 1)["size"].value_counts(name="clusters").sort("size")
-    return {int(size): int(clusters) for size, clusters in sizes.iter_rows()}
 
 
 def require_balance(counts: RowCounts) -> None:
@@ -138,49 +107,14 @@ def _scratch(folder: Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _check(source: Spool, checks: RowChecks, folder: Path) -> tuple[Spool, pl.DataFrame]:
-    """The sound rows on disk, and the index of them in memory, sorted by row id."""
+def _check(source: Spool, checks: RowChecks, folder: Path) -> tuple[Spool, list[pl.DataFrame]]:
+    """The fit rows on disk, and what memory holds of them (`tasks.data.fates.INDEX`), part by part."""
     spool, parts = Spool(folder), []
     for shard in source:
         sound = add_keys(with_digests(checks.check(shard)))
         spool.add(sound.drop(*KEYS, "group_value", "fault", "fault_reason"))
         parts.append(sound.select(INDEX).with_columns(pl.col("file").cast(pl.Categorical)))
-    return spool, pl.concat(parts).sort("row_id")
-
-
-def _without_duplicates(index: pl.DataFrame, data: DataConfig) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rows to go on with, with their groups, and those removed (`tasks.data.deduplicate.DUPLICATES`)."""
-    exact = find_exact(index)
-    distinct = index.join(exact, on="row_id", how="anti", maintain_order="left")
-    same_side, same_row = data.split.near_jaccard, data.checks.near_duplicate_jaccard
-    pairs = find_pairs(distinct, min((bound for bound in (same_side, same_row) if bound is not None), default=None))
-    near = find_near(distinct, pairs, same_row)
-    grouped = with_groups(distinct, pairs, same_side)
-    return grouped.join(near, on="row_id", how="anti", maintain_order="left"), duplicates_table(index, exact, near)
-
-
-def _label(index: pl.DataFrame, spool: Spool) -> pl.DataFrame:
-    """Adds `label`, over which rows are balanced: the main spelling of the answer, or one for all where answers are free text."""
-    trainable = index.filter(~pl.col("from_test"))["answer"]
-    if are_labels(trainable) and trainable.n_unique() == 1:
-        first = index.filter(pl.col("answer") == trainable[0]).select("row_id").head(1)
-        raise one_class_only(len(trainable), spool.rows(first)["output"][0])
-    if index["answer"].n_unique() > _MOST_SPELLINGS:
-        return index.with_columns(label=pl.lit(""))
-    spelled = spool.rows(index.group_by("answer").agg(pl.col("row_id").min())).select("answer", "output")
-    labels = labels_of(index.join(spelled, on="answer", how="left", maintain_order="left")["output"])
-    return index.with_columns(label=pl.lit("") if labels is None else labels)
-
-
-def _read_benchmark(data: DataConfig) -> pl.DataFrame:
-    """Keys and places of the rows of all benchmark files."""
-    sources = [Source(data.source.model_copy(update={"path": path, "test_path": None}), None) for path in data.split.benchmark_paths]
-    shards = [add_keys(shard.filter(pl.col("input").is_not_null())).select(INDEX) for source in sources for shard in source.shards()]
-    return (
-        pl.concat(shards)
-        if shards
-        else pl.DataFrame(schema={"row_id": pl.String, "text": pl.String, "normal": pl.String, "file": pl.String, "line": pl.Int64})
-    )
+    return spool, parts
 
 
 def _require_every_side(counts: RowCounts, *, groups: int) -> None:
@@ -197,26 +131,27 @@ def _require_every_side(counts: RowCounts, *, groups: int) -> None:
         )
 
 
-def _write_sides(data: DataConfig, folder: Path, kept: pl.DataFrame, counts: RowCounts, *, labelled: bool) -> PreparedData:
+def _write_sides(data: DataConfig, folder: Path, fates: Fates, spool: Spool, counts: RowCounts) -> PreparedData:
     digest = hashlib.sha256()
     instructions: set[str | None] = set()
     answers: set[str] = set()
+    kept = fates.kept("group", "side")
     for side in reversed(SIDES):  # training rows last: canaries share the instruction of all others
-        rows = kept.filter(pl.col("side") == side)
+        rows = spool.rows(kept.filter(pl.col("side") == side))
         asked = pl.when(pl.any_horizontal(pl.col("input", "turns").is_not_null())).then("instruction")  # alone, it is the user's turn
         instructions.update(rows.select(asked).to_series().unique().head(2))
-        answers.update(rows["output"].unique() if labelled else ())
+        answers.update(rows["output"].unique() if fates.labelled else ())
         instruction = next(iter(instructions)) if len(instructions) == 1 else None
         planted = canaries(data.canaries if side == "train" else 0, data.split.key, instruction)
-        written = pl.concat([with_messages(rows).select(*SCHEMA), pl.DataFrame(list(planted), schema=SCHEMA)])
-        write_table(folder / f"{side}.parquet", written)
-        for line in written.select(pl.concat_str(pl.lit(side), "row_id", "digest", "group", separator=" ")).to_series():
+        rows = pl.concat([with_messages(rows).select(*SCHEMA), pl.DataFrame(list(planted), schema=SCHEMA)])
+        write_table(folder / f"{side}.parquet", rows)
+        for line in rows.select(pl.concat_str(pl.lit(side), "row_id", "digest", "group", separator=" ")).to_series():
             digest.update(line.encode())
     return PreparedData(
         folder=folder,
         digest=digest.hexdigest(),
         instruction=instruction,
-        labels=tuple(sorted(answers)) if labelled else None,
+        labels=tuple(sorted(answers)) if fates.labelled else None,
         counts=counts,
         canaries=data.canaries,
     )

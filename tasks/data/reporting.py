@@ -14,6 +14,7 @@ from tasks.data.consistency import labels_of
 from tasks.data.dataset import check_dataset
 from tasks.data.diversity import build_diversity
 from tasks.data.examples import examples_of, sample_rows
+from tasks.data.fates import Fates
 from tasks.data.findings import DataReport, Example, Finding
 from tasks.data.formats import Detected
 from tasks.data.locations import without_secrets
@@ -22,6 +23,7 @@ from tasks.data.policies import Tally
 from tasks.data.profile import Languages, build_profile
 from tasks.data.quarantine import Quarantine
 from tasks.data.sensitive import excerpt
+from tasks.data.spool import Spool
 from tasks.data.template import ChatTemplate
 from tasks.files import write_json
 from tasks.languages import detect_languages
@@ -62,39 +64,25 @@ _REMOVED: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """What is known when all rows have their fate.
+class Outcome:
+    """What is known when every row has its fate: `kept` counts rows that show something and are kept, by code; `digest` is of the rows."""
 
-    `rows` are those on the sides, with their texts and `side`; `examples` those that `kept` names, with their texts.
-    """
-
-    rows: pl.DataFrame
-    examples: pl.DataFrame
+    spool: Spool
+    fates: Fates
     counts: RowCounts
-    duplicates: pl.DataFrame
-    cluster_sizes: dict[int, int]
-    recorded: int
+    quarantine: Quarantine
+    kept: Mapping[str, Tally]
     format: Detected
+    digest: str
 
 
-def build_report(
-    data: DataConfig,
-    prepared: Prepared,
-    quarantine: Quarantine,
-    kept: Mapping[str, Tally],
-    *,
-    template: ChatTemplate,
-    embed: Embed | None,
-    digest: str,
-) -> DataReport:
+def build_report(data: DataConfig, outcome: Outcome, *, template: ChatTemplate, embed: Embed | None) -> DataReport:
     """Looks at the rows as a whole and adds what was found row by row.
 
     Args:
-        kept: rows that show something and are kept, by code.
         embed: makes sentence embeddings; null: rows are not compared by meaning.
-        digest: of the rows.
     """
-    rows = with_labels(prepared.rows)
+    rows = with_labels(outcome.spool.rows(outcome.fates.kept("text", "side"), leave_out=["digest", "from_test"]))
     diversity = build_diversity(rows)
     sample = sample_rows(rows, SAMPLE_ROWS)
     told = [language for language in detect_languages(sample["input"].fill_null("").to_list()) if language is not None]
@@ -102,19 +90,19 @@ def build_report(
     tokens = [template.count_tokens(messages_of(*chat)) for chat in chats]
     meaning = check_meaning(rows, data.checks.embedded_rows, embed, excerpt) if embed else Meaning((), None)
     profile = build_profile(rows, tokens=tokens, languages=Languages(_shares(told), len(told)), embedded=meaning.embedded)
-    found = [*_removed(quarantine, prepared.counts), *_kept(kept, prepared), *_duplicates(prepared)]
+    found = [*_removed(outcome), *_kept(outcome), *_duplicates(outcome)]
     return DataReport(
-        digest=digest,
+        digest=outcome.digest,
         source=without_secrets(data.source.path),
-        format=prepared.format.format,
-        format_reason=prepared.format.why,
-        counts=prepared.counts,
+        format=outcome.format.format,
+        format_reason=outcome.format.why,
+        counts=outcome.counts,
         findings=(*found, *check_dataset(rows, diversity, excerpt), *meaning.findings),
         profile=profile,
         diversity=diversity,
         near_jaccard=data.split.near_jaccard,
-        near_clusters=prepared.cluster_sizes,
-        held_by_earlier_runs=prepared.recorded,
+        near_clusters=outcome.fates.cluster_sizes,
+        held_by_earlier_runs=outcome.fates.split["recorded"].count(),
     )
 
 
@@ -140,12 +128,12 @@ def warnings_of(report: DataReport) -> tuple[str, ...]:
     return tuple(f"{found.code}: {found.message}" for found in report.findings if found.level == "warning")
 
 
-def _removed(quarantine: Quarantine, counts: RowCounts) -> list[Finding]:
-    shown = quarantine.examples()
-    looked_at = counts.read - counts.unselected
+def _removed(outcome: Outcome) -> list[Finding]:
+    shown = outcome.quarantine.examples()
+    looked_at = outcome.counts.read - outcome.counts.unselected
     return [
         Finding(code=code, level="removed", count=count, looked_at=looked_at, message=_REMOVED[code], examples=_shown(shown, code))
-        for code, count in quarantine.count_by_code().items()
+        for code, count in outcome.quarantine.count_by_code().items()
     ]
 
 
@@ -154,31 +142,28 @@ def _shown(shown: pl.DataFrame, code: str) -> tuple[Example, ...]:
     return tuple(Example(file=file, line=line, text=excerpt(text)) for file, line, text in rows)
 
 
-def _kept(kept: Mapping[str, Tally], prepared: Prepared) -> list[Finding]:
-    looked_at = prepared.counts.read - prepared.counts.unselected - prepared.counts.quarantined
+def _kept(outcome: Outcome) -> list[Finding]:
+    looked_at = outcome.counts.read - outcome.counts.unselected - outcome.counts.quarantined
+    named = sorted({row_id for tally in outcome.kept.values() for row_id in tally.examples})
+    rows = outcome.spool.rows(pl.DataFrame({"row_id": named}, schema={"row_id": pl.String}))
     found = []
-    for code, tally in kept.items():
-        rows = prepared.examples.filter(pl.col("row_id").is_in(list(tally.examples)))
+    for code, tally in outcome.kept.items():
+        examples = examples_of(rows.filter(pl.col("row_id").is_in(list(tally.examples))), excerpt)
         message = _REMOVED[code.removeprefix("MASKED_")] + (", and a placeholder stands in its place" if code.startswith("MASKED_") else "")
-        found.append(
-            Finding(code=code, level="info", count=tally.rows, looked_at=looked_at, message=message, examples=examples_of(rows, excerpt))
-        )
+        found.append(Finding(code=code, level="info", count=tally.rows, looked_at=looked_at, message=message, examples=examples))
     return found
 
 
-def _duplicates(prepared: Prepared) -> list[Finding]:
+def _duplicates(outcome: Outcome) -> list[Finding]:
     messages = {"exact": "rows repeat another one", "near": "rows nearly repeat another one with the same answer"}
-    counts = {str(kind): int(count) for kind, count in prepared.duplicates["kind"].value_counts().iter_rows()}
+    counts = {str(kind): int(count) for kind, count in outcome.fates.duplicates["kind"].value_counts().iter_rows()}
     return [
         Finding(
-            code=f"DUPLICATE_{kind.upper()}",
-            level="info",
-            count=count,
-            looked_at=prepared.counts.read,
+            code=f"DUPLICATE_{kind.upper()}", level="info", count=count, looked_at=outcome.counts.read,
             message=f"{messages[kind]}; one of them is kept",
         )
         for kind, count in sorted(counts.items())
-    ]
+    ]  # fmt: skip
 
 
 def _shares(names: Sequence[str]) -> dict[str, float]:

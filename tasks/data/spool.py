@@ -25,13 +25,14 @@ class Spool:
         shard.write_parquet(path, compression="lz4")
         self._paths.append(path)
 
-    def rows(self, ids: pl.DataFrame) -> pl.DataFrame:
+    def rows(self, ids: pl.DataFrame, *, leave_out: Sequence[str] = ()) -> pl.DataFrame:
         """The rows of all shards that have one of the ids, with the columns of `ids` beside their own, sorted by row id.
 
         Args:
             ids: `row_id`, and whatever else is known of these rows.
+            leave_out: columns that are not wanted.
         """
-        found = [shard.join(ids, on="row_id", how="inner") for shard in self]
+        found = [shard.drop(leave_out).join(ids, on="row_id", how="inner") for shard in self]
         return pl.concat(found).sort("row_id")
 
 

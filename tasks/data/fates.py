@@ -1,0 +1,91 @@
+"""What becomes of the rows that are fit: which are duplicates, which side the others are on, and which are set aside."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from pipeline_config.data import DataConfig
+from tasks.data.consistency import labels_of
+from tasks.data.deduplicate import KEYS, add_keys, duplicates_table, find_exact, find_near, find_pairs, with_groups
+from tasks.data.labels import are_labels, one_class_only
+from tasks.data.quarantine import Quarantine
+from tasks.data.sources import Source
+from tasks.data.split import divide, limit_sides
+from tasks.data.spool import Spool
+
+INDEX = ("row_id", "from_test", "file", "line", "group_value", *KEYS)
+"""What memory holds of every row until its fate is decided; the texts themselves are on disk."""
+
+_PLACE = {"row_id": pl.String, "file": pl.Categorical, "line": pl.Int64}
+_MOST_SPELLINGS = 5_000
+"""Distinct answers above which they are not looked at as spellings of labels."""
+
+
+@dataclass(frozen=True)
+class Fates:
+    """`split` has `tasks.data.split.SPLIT` and `recorded`; `duplicates` is `tasks.data.deduplicate.DUPLICATES`.
+
+    `cluster_sizes` counts clusters of near rows by their size from 2 on; `labelled` says that answers are labels.
+    """
+
+    split: pl.DataFrame
+    duplicates: pl.DataFrame
+    cluster_sizes: dict[int, int]
+    labelled: bool
+
+    def kept(self, *columns: str) -> pl.DataFrame:
+        """`row_id` and further columns of the rows that are on a side and not set aside."""
+        return self.split.filter("kept").select("row_id", *columns)
+
+
+def decide(parts: list[pl.DataFrame], spool: Spool, data: DataConfig, recorded: pl.DataFrame, quarantine: Quarantine) -> Fates:
+    """Removes duplicates, divides what is left, and applies the limits of each side. Leaks go to quarantine.
+
+    Args:
+        parts: columns of :data:`INDEX` for all fit rows. The list is emptied: of a million rows nobody should hold a second copy.
+        recorded: sides of texts in earlier runs (`tasks.data.assignments.ASSIGNMENTS`).
+
+    Raises:
+        DataError: the answers are labels, and there is only one; or a benchmark cannot be read.
+    """
+    index = pl.concat(parts).sort("row_id")
+    parts.clear()
+    places = index.select(*_PLACE)
+    exact = find_exact(index)
+    index = index.join(exact, on="row_id", how="anti", maintain_order="left").drop("exact")
+    same_side, same_row = data.split.near_jaccard, data.checks.near_duplicate_jaccard
+    pairs = find_pairs(index, min((bound for bound in (same_side, same_row) if bound is not None), default=None))
+    near = find_near(index, pairs, same_row)
+    needs_texts = data.source.test_path or data.split.group_column or data.split.benchmark_paths
+    index = index.drop("same_answer", *([] if needs_texts else ["normal"]))
+    index = with_groups(index, pairs, same_side)
+    sizes = _cluster_sizes(index)
+    index = _label(index.join(near, on="row_id", how="anti", maintain_order="left").drop("cluster", "group_value"), spool)
+    split = limit_sides(divide(index, data, recorded, _read_benchmark(data), quarantine), data)
+    labelled = split["label"].n_unique() > 1
+    return Fates(split.drop("label", "from_test", "file", "line"), duplicates_table(places, exact, near), sizes, labelled)
+
+
+def _label(index: pl.DataFrame, spool: Spool) -> pl.DataFrame:
+    """Puts `label` in place of `answer`, over which rows are balanced: its main spelling, or one for all where answers are free text."""
+    trainable = index.filter(~pl.col("from_test"))["answer"]
+    if are_labels(trainable) and trainable.n_unique() == 1:
+        first = index.filter(pl.col("answer") == trainable[0]).select("row_id").head(1)
+        raise one_class_only(len(trainable), spool.rows(first)["output"][0])
+    if index["answer"].n_unique() > _MOST_SPELLINGS:
+        return index.drop("answer").with_columns(label=pl.lit(""))
+    spelled = spool.rows(index.group_by("answer").agg(pl.col("row_id").min())).select("answer", "output")
+    labels = labels_of(index.join(spelled, on="answer", how="left", maintain_order="left")["output"])
+    return index.drop("answer").with_columns(label=pl.lit("") if labels is None else labels)
+
+
+def _read_benchmark(data: DataConfig) -> pl.DataFrame:
+    """Keys and places of the rows of all benchmark files."""
+    sources = [Source(data.source.model_copy(update={"path": path, "test_path": None}), None) for path in data.split.benchmark_paths]
+    shards = [add_keys(shard.filter(pl.col("input").is_not_null())).select(INDEX) for source in sources for shard in source.shards()]
+    return pl.concat(shards) if shards else pl.DataFrame(schema={**_PLACE, "text": pl.String, "normal": pl.String})
+
+
+def _cluster_sizes(grouped: pl.DataFrame) -> dict[int, int]:
+    sizes = grouped.group_by("cluster").len(name="size").filter(pl.col("size") > 1)["size"].value_counts(name="clusters").sort("size")
+    return {int(size): int(clusters) for size, clusters in sizes.iter_rows()}
