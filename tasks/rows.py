@@ -71,15 +71,30 @@ def spread_evenly(count: int, rows: int) -> list[int]:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Writes rows as Parquet."""
-    write_table(path, pl.DataFrame(list(rows), schema=SCHEMA))
+    write_table(path, [pl.DataFrame(list(rows), schema=SCHEMA)])
 
 
-def write_table(path: Path, frame: pl.DataFrame) -> None:
-    """As :func:`write_rows`, for rows that are columns already.
+def write_table(path: Path, frames: Iterable[pl.DataFrame]) -> None:
+    """As :func:`write_rows`, for rows that are columns already, one part after another.
 
     Raises:
         DataError: the columns are not those of :data:`SCHEMA`, or there is a null elsewhere than in `tool_calls`.
     """
+    from pyarrow.parquet import ParquetWriter
+
+    form = pl.CompatLevel.oldest()  # Parquet knows no views
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        with ParquetWriter(draft, pl.DataFrame(schema=SCHEMA).to_arrow(compat_level=form).schema) as writer:
+            for frame in frames:
+                _require_whole(path, frame)
+                writer.write_table(frame.to_arrow(compat_level=form))
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _require_whole(path: Path, frame: pl.DataFrame) -> None:
     if frame.schema != SCHEMA:
         raise DataError(f"rows cannot be written with the columns {_described(frame.schema)}", where=str(path), expected=_described(SCHEMA))
     turns = frame["messages"].explode(empty_as_null=True)
@@ -89,7 +104,6 @@ def write_table(path: Path, frame: pl.DataFrame) -> None:
         raise DataError(
             f"rows cannot be written: {', '.join(lacking)}", where=str(path), expected="a value in every field, and a turn in every chat"
         )
-    frame.write_parquet(path)
 
 
 def read_rows(path: Path) -> list[Row]:

@@ -85,8 +85,8 @@ def banking_report() -> DataReport:
 def banking_drift() -> Drift:
     """A previous run with other labels, and without embeddings."""
     return Drift(
-        limits={},
         previous_rows=10_003, length_psi=0.013, label_distance=0.214, language_distance=0.008, embedding_distance=None,
+        limits={"length_psi": 0.2, "label_distance": 0.1, "language_distance": 0.1},
         warnings=("the labels have moved by 0.214 since the previous run, most of all `transfer_pending`",),
     )  # fmt: skip
 
@@ -117,8 +117,7 @@ def hostile_report() -> DataReport:
 def hostile_drift() -> Drift:
     """Warnings made of the same texts."""
     return Drift(
-        limits={},
-        previous_rows=0, length_psi=None, label_distance=None, language_distance=None, embedding_distance=None, warnings=HOSTILE,
+        previous_rows=0, length_psi=None, label_distance=None, language_distance=None, embedding_distance=None, limits={}, warnings=HOSTILE,
     )  # fmt: skip
 
 

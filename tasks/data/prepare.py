@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -26,6 +27,9 @@ from tasks.data.spool import SourceRows, Spool
 from tasks.data.template import ChatTemplate
 from tasks.rows import SCHEMA, write_table
 from tasks.stages import SCRATCH
+
+_WRITTEN_ROWS = 50_000
+"""Rows that are made chats at a time."""
 
 
 def prepare_data(
@@ -143,10 +147,11 @@ def _write_sides(data: DataConfig, folder: Path, fates: Fates, spool: Spool, cou
         answers.update(rows["output"].unique() if fates.labelled else ())
         instruction = next(iter(instructions)) if len(instructions) == 1 else None
         planted = canaries(data.canaries if side == "train" else 0, data.split.key, instruction)
-        rows = pl.concat([with_messages(rows).select(*SCHEMA), pl.DataFrame(list(planted), schema=SCHEMA)])
-        write_table(folder / f"{side}.parquet", rows)
+        chats = (with_messages(part).select(*SCHEMA) for part in rows.iter_slices(_WRITTEN_ROWS))
+        write_table(folder / f"{side}.parquet", chain(chats, [pl.DataFrame(list(planted), schema=SCHEMA)]))
         for line in rows.select(pl.concat_str(pl.lit(side), "row_id", "digest", "group", separator=" ")).to_series():
             digest.update(line.encode())
+    digest.update(f"{data.canaries} canaries {data.split.key}".encode() if data.canaries else b"")
     return PreparedData(
         folder=folder,
         digest=digest.hexdigest(),

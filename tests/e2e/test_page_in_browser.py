@@ -13,7 +13,6 @@ from tests.browser import open_browser, screenshots_folder
 from tests.reports import banking_drift, banking_report, hostile_drift, hostile_report, make_report, one_row_report
 
 REPORTS = {"banking": banking_report, "one row": one_row_report, "no row": lambda: make_report({}), "hostile": hostile_report}
-LIMITS = {"length_psi": 0.2, "label_distance": 0.1, "language_distance": 0.1, "embedding_distance": 0.1}
 
 _OPEN_ALL = "document.querySelectorAll('details').forEach(details => { details.open = true })"
 _TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -66,7 +65,7 @@ def pages(browser: Any, tmp_path: Path) -> Iterator[Any]:
 
     def opened(report: DataReport, width: int = 1280, scheme: str = "light") -> Opened:
         path = tmp_path / "data_page.html"
-        path.write_text(render_page(report, hostile_drift() if report == hostile_report() else banking_drift(), LIMITS), encoding="utf-8")
+        path.write_text(render_page(report, hostile_drift() if report == hostile_report() else banking_drift()), encoding="utf-8")
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme))
         opened = Opened(contexts[-1].new_page())
         opened.page.on("request", lambda request: opened.asked.append(request.url))

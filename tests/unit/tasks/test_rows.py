@@ -79,7 +79,7 @@ def table(**columns: list[object]) -> pl.DataFrame:
 
 
 def test_columns_are_written_as_rows_are(tmp_path: Path) -> None:
-    write_table(tmp_path / "rows.parquet", table())
+    write_table(tmp_path / "rows.parquet", [table()])
     assert read_rows(tmp_path / "rows.parquet") == [
         {"row_id": "r", "digest": "d", "group": "g", "messages": to_messages("do it", "text", "label")}
     ]
@@ -97,7 +97,7 @@ def test_columns_are_written_as_rows_are(tmp_path: Path) -> None:
 )
 def test_other_columns_are_refused(tmp_path: Path, frame: pl.DataFrame) -> None:
     with pytest.raises(DataError, match="rows cannot be written with the columns row_id") as caught:
-        write_table(tmp_path / "rows.parquet", frame)
+        write_table(tmp_path / "rows.parquet", [frame])
     assert str(MESSAGES) in caught.value.expected
     assert not (tmp_path / "rows.parquet").exists()
 
@@ -113,5 +113,5 @@ def test_other_columns_are_refused(tmp_path: Path, frame: pl.DataFrame) -> None:
 )
 def test_gaps_are_refused(tmp_path: Path, columns: dict[str, list[object]], lacking: str) -> None:
     with pytest.raises(DataError) as caught:
-        write_table(tmp_path / "rows.parquet", table(**columns))
+        write_table(tmp_path / "rows.parquet", [table(**columns)])
     assert caught.value.what == f"rows cannot be written: {lacking}"
