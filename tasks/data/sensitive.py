@@ -46,6 +46,12 @@ def screen(table: pl.DataFrame, policies: SensitiveConfig) -> Screened:
     return Screened(masked_table, applied.faults, applied.reported, tally(masked.join(applied.faults, on="row_id", how="anti")))
 
 
+def mask_table(table: pl.DataFrame, policies: SensitiveConfig) -> pl.DataFrame:
+    """Rows that are only compared with others, as :func:`screen` would mask them; nothing is counted or refused."""
+    kinds = policies.masked_kinds
+    return _mask(table, _find(table).filter(pl.col("kind").is_in(kinds)), kinds)[0] if kinds else table
+
+
 def excerpt(text: str, limit: int = 200) -> str:
     """The beginning of a text with every kind masked, in at most `limit` characters. A placeholder is there as a whole or not at all."""
     masked = mask_text(text, KINDS).text

@@ -13,7 +13,7 @@ from pipeline_config.data import SensitiveConfig
 from pipeline_config.errors import DataError
 from tasks.data.policies import Tally
 from tasks.data.quarantine import CODES, FAULTS
-from tasks.data.sensitive import excerpt, screen
+from tasks.data.sensitive import excerpt, mask_table, screen
 from tasks.masking import mask_messages
 from tasks.rows import Message, to_messages
 from tasks.screening import KINDS, PLACEHOLDER, Kind
@@ -116,6 +116,12 @@ def test_what_stands_in_tool_calls_alone_is_found() -> None:
     chat = turns("pay", "done", tool_calls=[{"password": "hunTer2xY!9q", "card": 4111111111111111}])
     faults = screen(table((None, "pay", "done", chat)), SensitiveConfig()).faults
     assert faults.rows() == [("r0", "CARD", "a turn holds a card number"), ("r0", "SECRET", "a turn holds a secret")]
+
+
+def test_rows_to_compare_with_are_masked_alike_and_never_refused() -> None:
+    policies = SensitiveConfig(email="mask", phone="mask")
+    assert mask_table(MIXED, policies).equals(screen(MIXED, policies).table)
+    assert mask_table(MIXED, SensitiveConfig(card="fail")).equals(MIXED)
 
 
 def test_every_kind_has_a_policy_and_a_code() -> None:
