@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, cast
 
 from tasks.rows import Message
-from tasks.screening import Kind, find_in_text, mask
+from tasks.screening import Kind, Span, find_in_text, mask, may_hold
 
 
 class MaskedText(NamedTuple):
@@ -74,10 +74,14 @@ def mask_messages(messages: Sequence[Message], kinds: Collection[Kind]) -> Maske
 def _mask_behind(lead: str, text: str, kinds: Collection[Kind]) -> MaskedText:
     """Masks a text that is read behind another one, until there is no more to mask: a placeholder changes what stands around it."""
     counts: Counter[Kind] = Counter()
-    while kinds and (spans := [span for span in find_in_text(lead + text) if span.kind in kinds and span.start >= len(lead)]):
+    while may_hold(lead + text, kinds) and (spans := _spans_behind(len(lead), lead + text, kinds)):
         text = mask(text, [(kind, start - len(lead), end - len(lead)) for kind, start, end in spans])
         counts.update(span.kind for span in spans)
     return MaskedText(text, counts)
+
+
+def _spans_behind(start: int, text: str, kinds: Collection[Kind]) -> list[Span]:
+    return [span for span in find_in_text(text) if span.kind in kinds and span.start >= start]
 
 
 _MASKS: dict[str, Callable[[str, Collection[Kind]], MaskedText]] = {"content": mask_text, "tool_calls": mask_json}

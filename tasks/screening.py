@@ -88,6 +88,11 @@ def find_in_text(text: str, kinds: Collection[Kind] = KINDS) -> list[Span]:
     return sorted(spans, key=lambda span: span.start)
 
 
+def may_hold(text: str, kinds: Collection[Kind]) -> bool:
+    """Whether a text could hold one of these kinds: much faster than looking, and never false where one would be found."""
+    return any(re.search(_CANDIDATES[kind], text) for kind in kinds)
+
+
 def mask(text: str, spans: Iterable[tuple[str, int, int]]) -> str:
     """Puts `<EMAIL>`, `<CARD>` and so on in the place of each span (kind, start, end).
 

@@ -9,6 +9,7 @@ from tasks.data.consistency import labels_of
 from tasks.data.deduplicate import KEYS, add_keys, duplicates_table, find_exact, find_near, find_pairs, with_groups
 from tasks.data.labels import are_labels, one_class_only
 from tasks.data.quarantine import Quarantine
+from tasks.data.sensitive import mask_table
 from tasks.data.sources import Source
 from tasks.data.split import divide, limit_sides
 from tasks.data.spool import Spool
@@ -80,9 +81,10 @@ def _label(index: pl.DataFrame, spool: Spool) -> pl.DataFrame:
 
 
 def _read_benchmark(data: DataConfig) -> pl.DataFrame:
-    """Keys and places of the rows of all benchmark files."""
+    """Keys and places of the rows of all benchmark files, masked as ours are: else a row with an address would not be found in them."""
     sources = [Source(data.source.model_copy(update={"path": path, "test_path": None}), None) for path in data.split.benchmark_paths]
-    shards = [add_keys(shard.filter(pl.col("input").is_not_null())).select(INDEX) for source in sources for shard in source.shards()]
+    asked = (shard.filter(pl.col("input").is_not_null()) for source in sources for shard in source.shards())
+    shards = [add_keys(mask_table(shard, data.sensitive)).select(INDEX) for shard in asked]
     return pl.concat(shards) if shards else pl.DataFrame(schema={**_PLACE, "text": pl.String, "normal": pl.String})
 
 

@@ -2,14 +2,16 @@
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 import polars as pl
 
+from pipeline_config.data import SensitiveKind
 from tasks.data.chats import messages_of
 from tasks.data.quarantine import faults_of
 from tasks.data.template import CountTokens
+from tasks.masking import mask_text
 from tasks.rows import Message, to_messages
 
 Fits = Callable[[list[Message]], bool]
@@ -54,25 +56,33 @@ def find_too_long(table: pl.DataFrame, max_length: int, count_tokens: CountToken
     return faults_of(faults)
 
 
-def shorten(table: pl.DataFrame, too_long: pl.DataFrame, max_length: int, count_tokens: CountTokens) -> Shortened:
+def shorten(
+    table: pl.DataFrame, too_long: pl.DataFrame, max_length: int, count_tokens: CountTokens, masked_kinds: Collection[SensitiveKind] = ()
+) -> Shortened:
     """Cuts the end of the last user turn, as little as needed. Rows that are too long without it stay as they are.
 
     Args:
         table: rows of the canonical table.
         too_long: as of :func:`find_too_long`.
+        masked_kinds: masked in what is left, because a cut can make an address of what was none, which serving would mask.
     """
     rows = table.join(too_long, on="row_id", how="semi").select("row_id", *_CHAT)
 
     def fits(messages: list[Message]) -> bool:
         return count_tokens(messages) <= max_length
 
-    cuts = ((row_id, _cut(instruction, text, answer, turns, fits)) for row_id, instruction, text, answer, turns in rows.iter_rows())
+    def left_of(text: str) -> str:
+        return mask_text(text.rstrip(), masked_kinds).text
+
+    cuts = ((row_id, _cut(system, text, answer, turns, fits, left_of)) for row_id, system, text, answer, turns in rows.iter_rows())
     shorter = [(row_id, *cut) for row_id, cut in cuts if cut is not None]
     changed = pl.DataFrame(shorter, schema={"row_id": pl.String, "input": pl.String, "turns": pl.String}, orient="row")
     return Shortened(table.update(changed, on="row_id", how="left", maintain_order="left"), changed["row_id"].to_list())
 
 
-def _cut(instruction: str | None, text: str | None, answer: str, turns: str | None, fits: Fits) -> tuple[str, str | None] | None:
+def _cut(
+    instruction: str | None, text: str | None, answer: str, turns: str | None, fits: Fits, left_of: Callable[[str], str]
+) -> tuple[str, str | None] | None:
     """`input` and `turns` of the longest shortened row that fits; nothing if there is none."""
     several = json.loads(turns) if turns else [{"role": "user", "content": text or ""}, {"role": "assistant", "content": answer}]
     opening: list[Message] = [{"role": "system", "content": instruction}] if instruction else []
@@ -80,7 +90,7 @@ def _cut(instruction: str | None, text: str | None, answer: str, turns: str | No
     whole, low, high = several[last]["content"], 0, len(several[last]["content"])
 
     def cut_at(length: int) -> list[Message]:
-        several[last]["content"] = whole[:length].rstrip()
+        several[last]["content"] = left_of(whole[:length])
         return [*opening, *several]
 
     while high - low > 1:  # a row of `low` characters fits if any does, one of `high` does not

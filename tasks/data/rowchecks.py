@@ -64,7 +64,8 @@ class RowChecks:
         template, policy = self._template, self._data.checks.too_long
         too_long = find_too_long(table, template.max_length, template.count_tokens)
         if policy == "truncate":
-            table, row_ids = shorten(table, too_long, template.max_length, template.count_tokens)
+            kinds = self._data.sensitive.masked_kinds
+            table, row_ids = shorten(table, too_long, template.max_length, template.count_tokens, kinds)
             shortened = pl.DataFrame({"row_id": row_ids, "code": "TRUNCATED"}, schema={"row_id": pl.String, "code": pl.String})
             self._tallies.append(tally(shortened))
             too_long = too_long.join(shortened, on="row_id", how="anti")

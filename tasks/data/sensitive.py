@@ -8,7 +8,6 @@ import polars as pl
 
 from pipeline_config.data import Policy, SensitiveConfig
 from tasks.data.policies import Tally, apply_policies, tally
-from tasks.data.quarantine import FAULTS
 from tasks.masking import MaskedText, mask_messages, mask_text, texts_in_json
 from tasks.screening import KINDS, PLACEHOLDER, Kind, find_sensitive
 
@@ -40,12 +39,17 @@ def screen(table: pl.DataFrame, policies: SensitiveConfig) -> Screened:
         DataError: a row holds a kind whose policy is `fail`.
     """
     found, masking = _find(table), policies.masked_kinds
+    is_masked = pl.col("kind").is_in(masking)
     others: dict[str, Policy] = {kind.upper(): getattr(policies, kind) for kind in KINDS if kind not in masking}
-    faults = _as_faults(found.filter(~pl.col("kind").is_in(masking)), table)
-    applied = apply_policies(faults, table, others)
-    rows = found.filter(pl.col("kind").is_in(masking))["row"].unique().sort().to_list()
-    masked_table, masked = _mask(table, rows, masking)
+    applied = apply_policies(_as_faults(found.filter(~is_masked), table), table, others)
+    masked_table, masked = _mask(table, found.filter(is_masked), masking)
     return Screened(masked_table, applied.faults, applied.reported, tally(masked.join(applied.faults, on="row_id", how="anti")))
+
+
+def mask_table(table: pl.DataFrame, policies: SensitiveConfig) -> pl.DataFrame:
+    """Rows that are only compared with others, as :func:`screen` would mask them; nothing is counted or refused."""
+    kinds = policies.masked_kinds
+    return _mask(table, _find(table).filter(pl.col("kind").is_in(kinds)), kinds)[0] if kinds else table
 
 
 def excerpt(text: str, limit: int = 200) -> str:
@@ -59,12 +63,13 @@ def excerpt(text: str, limit: int = 200) -> str:
 
 
 def _find(table: pl.DataFrame) -> pl.DataFrame:
-    """Columns `row`, `kind` and `place`: the first place of a row that holds a kind."""
-    places = [find_sensitive(table[field]).select("row", "kind", place=pl.lit(field)) for field in _FIELDS]
-    turns = _texts_of_turns(table["turns"])
-    inside = find_sensitive(turns["text"])
-    inside = inside.select(row=turns["row"].gather(inside["row"]), kind="kind", place=pl.lit("a turn"))
-    return pl.concat([*places, inside]).unique(["row", "kind"], keep="first", maintain_order=True).sort("row", "kind")
+    """Columns `row`, `kind` and `place`, a column of the table. Chats of several turns are looked at turn by turn, as masking does."""
+    single = table.with_columns(pl.when(pl.col("turns").is_null()).then(pl.col("input", "output")))
+    places = [find_sensitive(single[field]).select("row", "kind", place=pl.lit(field)) for field in _FIELDS]
+    texts = _texts_of_turns(table["turns"])
+    inside = find_sensitive(texts["text"])
+    turns = inside.select(row=texts["row"].gather(inside["row"]), kind="kind", place=pl.lit("turns"))
+    return pl.concat([*places, turns]).unique().sort("row", "kind", "place")
 
 
 def _texts_of_turns(turns: pl.Series) -> pl.DataFrame:
@@ -78,25 +83,25 @@ def _texts_of_turns(turns: pl.Series) -> pl.DataFrame:
 
 
 def _as_faults(found: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "row_id": table["row_id"].gather(found["row"]),
-            "code": found["kind"].str.to_uppercase(),
-            "reason": found["place"] + " holds " + found["kind"].replace_strict(_NAMES, return_dtype=pl.String),
-        },
-        schema=FAULTS,
+    place = pl.col("place").replace("turns", "a turn")
+    return found.select(
+        row_id=table["row_id"].gather(found["row"]),
+        code=pl.col("kind").str.to_uppercase(),
+        reason=place + " holds " + pl.col("kind").replace_strict(_NAMES, return_dtype=pl.String),
     )
 
 
-def _mask(table: pl.DataFrame, rows: list[int], kinds: tuple[Kind, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The table with placeholders in the given rows, and columns `row_id` and `code` of what was masked."""
-    ids, masked, columns = table["row_id"].gather(rows).to_list(), [], []
+def _mask(table: pl.DataFrame, found: pl.DataFrame, kinds: tuple[Kind, ...]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The table with placeholders, and columns `row_id` and `code` of what was masked. Only texts with something in them are touched."""
+    columns, masked = [], []
     for field in (*_FIELDS, "turns"):
+        # What a turn says stands in input or output as well.
+        places = [field] if field == "instruction" else [field, "turns"]
+        rows = found.filter(pl.col("place").is_in(places))["row"].unique().sort()
         mask = _mask_turns if field == "turns" else mask_text
-        texts = table[field].gather(rows).to_list()
-        changed = [(row, row_id, *mask(text, kinds)) for row, row_id, text in zip(rows, ids, texts, strict=True) if text is not None]
-        columns.append(table[field].clone().scatter([row for row, *_ in changed], [text for _, _, text, _ in changed]))
-        masked += [(row_id, kind.upper()) for _, row_id, _, counts in changed for kind in counts]
+        parts = [(row, mask(text, kinds)) for row, text in zip(rows, table[field].gather(rows), strict=True) if text is not None]
+        columns.append(table[field].clone().scatter([row for row, _ in parts], [part.text for _, part in parts]))
+        masked += [(table["row_id"][row], kind.upper()) for row, part in parts for kind in part.counts]
     return table.with_columns(columns), pl.DataFrame(masked, schema={"row_id": pl.String, "code": pl.String}, orient="row")
 
 

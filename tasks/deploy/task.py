@@ -8,7 +8,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from pipeline_config.environment import read_machine
-from pipeline_config.errors import RolloutError, ServiceError
+from pipeline_config.errors import ModelError, RolloutError, ServiceError
 from tasks.deploy.client import ModelServer
 from tasks.deploy.parity import prove_parity, read_parity
 from tasks.files import version_cache
@@ -21,13 +21,14 @@ def load_version(adapter_name: str, artifact: Path, timeout: float) -> None:
     """Makes the model server load a version.
 
     Raises:
-        RolloutError: it refuses, does not answer, or does not mask what the version's training rows had masked.
+        RolloutError: the version's files are not whole; the server refuses, is silent, or does not mask what was masked in training.
     """
     try:
         with ModelServer(read_machine().server_url, timeout) as server:
+            kinds = read_manifest(artifact).masked_kinds
             server.load(adapter_name, artifact)
-            require_masks(server, adapter_name, read_manifest(artifact).masked_kinds)
-    except ServiceError as error:
+            require_masks(server, adapter_name, kinds)
+    except (ServiceError, ModelError) as error:
         raise RolloutError(f"the version was not loaded: {error.what}", where=error.where, hint=error.hint) from error
 
 

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from pipeline_config.data import SensitiveKind
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import LayoutName, Record
 from tasks.batching import LAYOUTS, mean_loss
@@ -15,7 +16,7 @@ from tasks.chat import encode_last_answer, expected_answer
 from tasks.engine import TransformersEngine, open_engine
 from tasks.files import sha256_json, stage_store
 from tasks.models import identify_base, load_tokenizer
-from tasks.rows import Message, Row, answer_of, prompt_of, read_rows, spread_evenly
+from tasks.rows import Message, Row, answer_of, messages_digest, prompt_of, read_rows, spread_evenly
 from tasks.stages import StageResult, run_stage
 
 Progress = Callable[[str, int, int], None]
@@ -73,6 +74,22 @@ def read_questions(name: str, path: Path, *, alone: int = 0) -> Questions:
 def sample(questions: Questions, size: int, name: str) -> Questions:
     """The rows with the smallest digests: as good as drawn at random, and the same ones every time."""
     return Questions(name, sorted(questions.rows, key=lambda row: row["digest"])[:size])
+
+
+def as_trained(messages: Sequence[Message], kinds: Sequence[SensitiveKind]) -> list[Message]:
+    """Messages as the rows of a version were, in whose training these kinds of personal data stood masked."""
+    if not kinds:
+        return list(messages)
+    from tasks.masking import mask_messages  # it brings detect-secrets, which is needed for such versions only
+
+    return mask_messages(messages, kinds).messages
+
+
+def as_served(questions: Questions, kinds: Sequence[SensitiveKind]) -> Questions:
+    """Questions as the endpoint puts them to such a version. The expected answers stay, so that all contenders are held to the same."""
+    chats = [[*as_trained(prompt_of(row), kinds), row["messages"][-1]] for row in questions.rows]
+    rows: list[Row] = [{**row, "messages": chat, "digest": messages_digest(chat)} for row, chat in zip(questions.rows, chats, strict=True)]
+    return replace(questions, rows=rows)
 
 
 def list_labels(prompt: Sequence[Message], labels: Sequence[str]) -> list[Message]:

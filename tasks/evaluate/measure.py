@@ -11,10 +11,11 @@ import polars as pl
 from pipeline_config.errors import EvaluationError, TunegateError
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import EvaluationResult, PreparedData, Rival, TrainedModel
-from tasks.evaluate.contenders import Adapter, Answers, Examiner, Loss, Progress, Questions, read_questions, sample
+from tasks.evaluate.contenders import Adapter, Answers, Examiner, Loss, Progress, Questions, as_served, as_trained, read_questions, sample
 from tasks.evaluate.outcomes import PREDICTIONS, per_row_correct
 from tasks.files import stage_store
 from tasks.manifest import TRAIN_ROWS, read_manifest
+from tasks.rows import messages_digest
 from tasks.stages import SCRATCH, StageResult, run_stage
 
 _log = logging.getLogger(__name__)
@@ -112,17 +113,19 @@ def _examine(examiner: Examiner, rival: Rival, test: Questions) -> _ChampionExam
     if rival.folder is None:
         return _ChampionExam(rival.adapter_name, None, (), rival.fault or "its files are not here")
     try:
-        found = read_manifest(rival.folder).digest
-        if found != rival.artifact_digest:
-            raise EvaluationError(f"its folder holds artifact {found[:12]} and not {rival.artifact_digest[:12]}")
+        manifest = read_manifest(rival.folder)
+        if manifest.digest != rival.artifact_digest:
+            raise EvaluationError(f"its folder holds artifact {manifest.digest[:12]} and not {rival.artifact_digest[:12]}")
         digests = set(pl.read_parquet(rival.folder / TRAIN_ROWS)["digest"])
         adapter = Adapter(rival.adapter_name, rival.folder, rival.artifact_digest)
-        exam = _Exam(examiner.answers(adapter, test), examiner.loss(adapter, test))
+        asked = as_served(test, manifest.masked_kinds)
+        exam = _Exam(examiner.answers(adapter, asked), examiner.loss(adapter, asked))
     # Whatever keeps the champion from answering holds the gate, and does not end the run.
     except Exception as error:
         _log.exception("the champion %s cannot be asked", rival.adapter_name)
         return _ChampionExam(rival.adapter_name, None, (), _said(error))
-    return _ChampionExam(rival.adapter_name, exam, tuple(row["digest"] in digests for row in test.rows), None)
+    saw = tuple(messages_digest(as_trained(row["messages"], manifest.masked_kinds)) in digests for row in test.rows)
+    return _ChampionExam(rival.adapter_name, exam, saw, None)
 
 
 def _said(error: Exception) -> str:

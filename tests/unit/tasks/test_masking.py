@@ -76,6 +76,7 @@ def test_digits_of_an_account_that_stays_are_no_phone_number() -> None:
         ({"password": PASSWORD}, {"password": "<SECRET>"}),
         ({"note": PASSWORD}, {"note": PASSWORD}),
         ({"bob@example.com": ["+49 30 901820"]}, {"<EMAIL>": ["<PHONE>"]}),
+        ({"1.2.3.4": "a name", "ip": "1.2.3.4"}, {"1.2.3.4": "a name", "ip": "<IP>"}),
         ({"arguments": json.dumps({"to": "\nbob@example.com"})}, {"arguments": json.dumps({"to": "\n<EMAIL>"})}),
         ({"text": "[unclosed bob@example.com"}, {"text": "[unclosed <EMAIL>"}),
         ({"text": "\ud83d bob@example.com"}, {"text": "\ud83d <EMAIL>"}),

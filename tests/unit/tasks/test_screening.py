@@ -29,7 +29,7 @@ from tasks.identifiers import (
     is_uk_nino,
     is_us_ssn,
 )
-from tasks.screening import FINDINGS, KINDS, Kind, find_in_text, find_sensitive, mask
+from tasks.screening import FINDINGS, KINDS, Kind, find_in_text, find_sensitive, mask, may_hold
 
 LETTERS = "aB3dE5gH7jK9mN2pQ4sT6vW8xY1zC0fR"
 """Thirty-two different characters."""
@@ -482,6 +482,7 @@ def test_picking_candidates_first_misses_nothing(text: str) -> None:
     rows = find_sensitive(pl.Series([text, None, text])).rows()
     spans = [tuple(span) for span in find_in_text(text)]
     assert rows == [(row, *span) for row in (0, 2) for span in spans]
+    assert all(may_hold(text, [span.kind]) for span in find_in_text(text))
 
 
 @given(MIXED)

@@ -12,7 +12,7 @@ from fastapi.testclient import TestClient
 from deployments.server.app import MASKED
 from pipeline_config.errors import RolloutError
 from tasks.deploy.client import ModelServer
-from tasks.deploy.task import require_masks
+from tasks.deploy.task import load_version, require_masks
 from tasks.manifest import Manifest, read_manifest
 from tests.unit.deployments.server.test_server_app import MODEL, Site
 
@@ -79,6 +79,11 @@ def test_a_server_that_does_not_mask_what_training_masked_is_refused(masks: tupl
         return
     with pytest.raises(RolloutError, match="does not mask email"):
         require_masks(server, "m-v1", ("email",))
+
+
+def test_a_version_whose_files_are_gone_ends_a_rollout_so_that_the_switch_is_undone(tmp_path: Path) -> None:
+    with pytest.raises(RolloutError, match="has no manifest"):
+        load_version.fn("m-v1", tmp_path, 1.0)
 
 
 def test_masks_are_part_of_a_versions_identity_and_old_versions_keep_theirs(site: Site) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pipeline_config.data import SourceConfig
 from tasks.data.lengths import find_too_long, shorten
 from tasks.data.sources import TABLE
+from tasks.masking import mask_text
 from tasks.rows import Message, to_messages
 from tests.unit.tasks.data.data_builders import count_words, read_table, ticket, write_jsonl
 
@@ -73,6 +74,21 @@ def test_a_row_that_is_too_long_without_its_user_turn_is_not_shortened() -> None
     same, row_ids = shortened(table, 40)
     assert row_ids == []
     assert same.equals(table)
+
+
+def test_a_cut_that_makes_an_address_of_a_file_name_is_masked_as_serving_would() -> None:
+    def count_characters(messages: list[Message]) -> int:
+        return sum(len(message["content"]) for message in messages)
+
+    row = long_row("the new logo is in bob@example.com.png and nowhere else")
+    cut = set()
+    for most in range(30, 76):
+        table, row_ids = shorten(row, find_too_long(row, most, count_characters), most, count_characters, ["email"])
+        if row_ids:
+            cut.add(table["input"][0])
+    assert len(cut) > 20
+    assert "the new logo is in <EMAIL>" in cut
+    assert all(mask_text(text, ["email"]).text == text for text in cut)
 
 
 def test_of_several_turns_the_last_one_of_the_user_is_shortened() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_config.data import ChecksConfig, DataConfig, SourceConfig, SplitConfig
+from pipeline_config.data import ChecksConfig, DataConfig, SensitiveConfig, SourceConfig, SplitConfig
 from pipeline_config.errors import DataError
 from tasks.artifacts import PreparedData, RowCounts
 from tasks.data.assignments import ASSIGNMENTS, merge
@@ -382,6 +382,14 @@ def test_rows_that_repeat_a_benchmark_are_not_trained_on(tmp_path: Path) -> None
     assert count_by_code(prepared.folder) == {"LEAK_BENCHMARK": 2}
     assert pl.read_parquet(prepared.folder / "quarantine.parquet")["line"].sort().to_list() == [4, 5]
     require_balance(prepared.counts)
+
+
+def test_a_masked_row_is_recognised_in_a_benchmark_that_is_not_masked(tmp_path: Path) -> None:
+    rows = [*unlike_tickets(40), ticket(90, input="jane.doe@corp-mail.org cannot print since Monday")]
+    benchmark = write_jsonl(tmp_path / "benchmark.jsonl", rows[-1:])
+    split = {"benchmark_paths": [benchmark], "test_fraction": 0.01}
+    data = data_config(write_jsonl(tmp_path / "a.jsonl", rows), split=split, sensitive=SensitiveConfig(email="mask"))
+    assert count_by_code(prepare(data, tmp_path / "out").folder) == {"LEAK_BENCHMARK": 1}
 
 
 def test_chats_of_several_turns_are_kept_as_they_are(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pipeline_config.data import SensitiveConfig
 from pipeline_config.errors import DataError
 from tasks.data.policies import Tally
 from tasks.data.quarantine import CODES, FAULTS
-from tasks.data.sensitive import excerpt, screen
+from tasks.data.sensitive import excerpt, mask_table, screen
 from tasks.masking import mask_messages
 from tasks.rows import Message, to_messages
 from tasks.screening import KINDS, PLACEHOLDER, Kind
@@ -104,10 +104,24 @@ def test_every_turn_of_a_chat_is_masked_and_the_rest_of_it_stays() -> None:
     assert screened.table["turns"][1] is None
 
 
+def test_a_chat_is_looked_at_turn_by_turn_as_serving_does() -> None:
+    joined = "please call me back at\n5551234567"
+    chat = turns("please call me back at", "5551234567", "done")
+    alone, several = screen(table((None, joined, "done", None), (None, joined, "done", chat)), SensitiveConfig(phone="mask")).table["input"]
+    assert alone == "please call me back at\n<PHONE>"
+    assert several == joined
+
+
 def test_what_stands_in_tool_calls_alone_is_found() -> None:
     chat = turns("pay", "done", tool_calls=[{"password": "hunTer2xY!9q", "card": 4111111111111111}])
     faults = screen(table((None, "pay", "done", chat)), SensitiveConfig()).faults
     assert faults.rows() == [("r0", "CARD", "a turn holds a card number"), ("r0", "SECRET", "a turn holds a secret")]
+
+
+def test_rows_to_compare_with_are_masked_alike_and_never_refused() -> None:
+    policies = SensitiveConfig(email="mask", phone="mask")
+    assert mask_table(MIXED, policies).equals(screen(MIXED, policies).table)
+    assert mask_table(MIXED, SensitiveConfig(card="fail")).equals(MIXED)
 
 
 def test_every_kind_has_a_policy_and_a_code() -> None:
@@ -117,23 +131,27 @@ def test_every_kind_has_a_policy_and_a_code() -> None:
 
 Texts = tuple[str | None, str, str, str | None]
 TEXT = st.lists(st.sampled_from(TEXTS), min_size=1, max_size=2).map(" ".join)
-ROWS = st.lists(
-    st.tuples(st.none() | TEXT, TEXT, TEXT, st.none() | st.lists(TEXT, min_size=2).map(lambda texts: turns(*texts))), max_size=6
-)
+SINGLE = st.tuples(st.none() | TEXT, TEXT, TEXT, st.none())
+SEVERAL = st.tuples(st.none() | TEXT, st.lists(TEXT, min_size=2), TEXT).map(lambda row: several(*row))
+
+
+def several(instruction: str | None, asked: list[str], answer: str) -> Texts:
+    """A row as reading makes it: `input` and `output` repeat what the turns say."""
+    return instruction, "\n".join(asked), answer, turns(*asked, answer)
 
 
 def asked(row: Mapping[str, Any]) -> list[Message]:
     return to_messages(row["instruction"], row["input"], row["output"])
 
 
-@given(ROWS, st.sets(st.sampled_from(KINDS)))
+@given(st.lists(SINGLE | SEVERAL, max_size=6), st.sets(st.sampled_from(KINDS)))
 @settings(deadline=None, max_examples=60)
 def test_prepared_rows_are_what_serving_makes_of_the_raw_ones(rows: list[Texts], masked: set[Kind]) -> None:
     policies = SensitiveConfig(**dict.fromkeys(KINDS, "report") | dict.fromkeys(masked, "mask"))
     raw = table(*rows)
     prepared = screen(raw, policies).table
     for before, after in zip(raw.iter_rows(named=True), prepared.iter_rows(named=True), strict=True):
-        assert asked(after) == mask_messages(asked(before), masked).messages
+        assert before["turns"] or asked(after) == mask_messages(asked(before), masked).messages
         assert json.loads(after["turns"] or "[]") == mask_messages(json.loads(before["turns"] or "[]"), masked).messages
     assert screen(prepared, policies).masked == {}
 

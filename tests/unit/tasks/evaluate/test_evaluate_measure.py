@@ -22,6 +22,7 @@ from tasks.evaluate.contenders import list_labels, sample
 from tasks.evaluate.judging import judge_evaluation
 from tasks.evaluate.measure import measure
 from tasks.evaluate.outcomes import PREDICTIONS, read_outcomes
+from tasks.manifest import read_manifest, write_manifest
 from tasks.rows import Message, Row, answer_of, prompt_of, read_rows
 from tasks.stages import StageResult
 from tests.builders import INSTRUCTION, make_prepared, make_row, make_trained, tiny_base, tiny_tokenizer
@@ -236,6 +237,24 @@ def test_rows_that_the_champion_was_trained_or_validated_on_are_marked(world: Wo
     assert len(outcomes.unseen_by_champion()[0]) == 7
     assert result.champion is not None
     assert result.champion.accuracy == sum(outcomes.champion or ()) / 9
+
+
+def test_a_champion_that_was_trained_on_masked_rows_is_asked_as_the_endpoint_asks_it(world: World) -> None:
+    named, masked = (
+        [make_row(f"{who} has no vpn since {n} o'clock", QUEUES[n % 3]) for n in range(4)] for who in ("bob@example.com", "<EMAIL>")
+    )
+    world.prepared = make_prepared(world.folder / "data", TRAIN, TRAIN[:2], named)
+    before = make_prepared(world.folder / "before", masked[:1], masked[1:2], masked)
+    champion = make_trained(world.folder / "v3", world.config.model, world.folder, before, seed=3)
+    manifest = read_manifest(champion.artifact).model_copy(update={"masked_kinds": ("email",)})
+    rival = world.rival(champion).model_copy(update={"artifact_digest": write_manifest(champion.artifact, manifest)})
+    result = world.measure(world.two, rival).value
+    stored = pl.read_parquet(result.folder / PREDICTIONS)
+    engine = open_engine(world.config.model, world.folder)
+    engine.load_adapter("v3", champion.artifact)
+    answers, raw = ([engine.answer([prompt_of(row)], adapter="v3", max_new_tokens=8)[0].text for row in rows] for rows in (masked, named))
+    assert stored["champion"].to_list() == answers != raw
+    assert stored["champion_saw"].to_list() == [True, True, False, False]
 
 
 def test_a_damaged_champion_is_a_fault_and_is_tried_again_when_it_is_whole(world: World) -> None:
