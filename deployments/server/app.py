@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from deployments.server.shelf import Loaded, Shelf
 from tasks.deploy.client import SERVICE
 from tasks.generation import Engine
 from tasks.ledger import Ledger
-from tasks.manifest import BaseIdentity, Manifest
+from tasks.manifest import BaseIdentity
 from tasks.rows import Message
 
 MASKED = "x-tunegate-masked"
@@ -65,7 +65,7 @@ def create_app(engine_factory: Callable[[BaseIdentity], Engine], ledger: Ledger,
     @app.post("/v1/chat/completions")
     def chat(request: ChatRequest, response: Response) -> ChatResponse:
         with shelf.lease(request.model) as loaded:
-            messages, counts = _masked(loaded.manifest, [turn.as_message() for turn in request.messages])
+            messages, counts = loaded.mask([turn.as_message() for turn in request.messages])
             if counts:
                 response.headers[MASKED] = ", ".join(f"{kind}={count}" for kind, count in sorted(counts.items()))
             return _answer(loaded, request, messages)
@@ -81,16 +81,6 @@ def create_app(engine_factory: Callable[[BaseIdentity], Engine], ledger: Ledger,
         return PlainTextResponse(f"Success: LoRA adapter '{request.lora_name}' removed successfully.")
 
     return app
-
-
-def _masked(manifest: Manifest, messages: list[Message]) -> tuple[list[Message], Mapping[str, int]]:
-    """The messages as the version's training rows were, and how many of each kind were masked."""
-    if not manifest.masked_kinds:
-        return messages, {}
-    from tasks.masking import mask_messages  # it brings detect-secrets, which most servers never need
-
-    masked = mask_messages(messages, manifest.masked_kinds)
-    return masked.messages, {str(kind): count for kind, count in masked.counts.items()}
 
 
 def _answer(loaded: Loaded, request: ChatRequest, messages: list[Message]) -> ChatResponse:

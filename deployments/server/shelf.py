@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,10 @@ from pipeline_config.errors import ModelError, TunegateError
 from tasks.generation import Engine
 from tasks.ledger import Entry, Ledger
 from tasks.manifest import BaseIdentity, Manifest, read_manifest
+from tasks.rows import Message
+
+Mask = Callable[[Sequence[Message]], tuple[list[Message], Mapping[str, int]]]
+"""Messages as a version's training rows were, and how many of each kind of personal data were masked."""
 
 CHAMPION = "champion"
 """Name of whatever the ledger's last entry made live."""
@@ -34,11 +38,12 @@ class NotServableError(Exception):
 
 @dataclass(frozen=True)
 class Loaded:
-    """An adapter in memory."""
+    """An adapter in memory, and what masks the messages that it is asked."""
 
     name: str
     manifest: Manifest
     engine: Engine
+    mask: Mask
 
 
 class Shelf:
@@ -205,10 +210,11 @@ class Shelf:
             raise ModelError(
                 f"the copy of {name} is artifact {manifest.digest[:12]}", where=str(artifact), expected=f"artifact {str(digest)[:12]}"
             )
+        mask = _mask_for(manifest)
         engine = self._engine_for(manifest.base)
         engine.load_adapter(name, artifact)
         with self._books:
-            self._loaded[name] = Loaded(name, manifest, engine)
+            self._loaded[name] = Loaded(name, manifest, engine, mask)
         self._evict()
 
     def _engine_for(self, base: BaseIdentity) -> Engine:
@@ -243,6 +249,30 @@ class Shelf:
 
     def _live_names(self) -> set[str]:
         return {entry.adapter_name for entry in self._ledger.live_by_model().values() if entry.adapter_name is not None}
+
+
+def _mask_for(manifest: Manifest) -> Mask:
+    """What masks a version's requests, ready before the version is served: a server that cannot mask does not load it.
+
+    Raises:
+        ModelError: masking cannot be imported here.
+    """
+    kinds = manifest.masked_kinds
+    if not kinds:
+        return lambda messages: (list(messages), {})
+    try:
+        from tasks.masking import mask_messages  # it brings detect-secrets, which most servers never need
+    except ImportError as error:
+        raise ModelError(
+            f"this server cannot mask {', '.join(kinds)}: {error}", where="model server",
+            expected="what was masked in training to be masked in requests", hint="install tunegate with all it requires",
+        ) from error  # fmt: skip
+
+    def mask(messages: Sequence[Message]) -> tuple[list[Message], Mapping[str, int]]:
+        masked = mask_messages(messages, kinds)
+        return masked.messages, {str(kind): count for kind, count in masked.counts.items()}
+
+    return mask
 
 
 def _live_version(entry: Entry) -> tuple[str, str | None]:
