@@ -9,6 +9,9 @@ import polars as pl
 from pipeline_config.data import ChecksConfig, Policy, SensitiveConfig
 from pipeline_config.errors import DataError
 
+SHOWS = pl.Schema({"row_id": pl.String(), "code": pl.String()})
+"""That a row shows something, once or more often."""
+
 EXAMPLES = 3
 """Rows that are named for each code."""
 
@@ -21,10 +24,10 @@ class Tally(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """`faults` (`tasks.data.quarantine.FAULTS`) take rows out; `reported` counts rows that stay, by code."""
+    """`faults` (`tasks.data.quarantine.FAULTS`) take rows out; `reported` has `row_id` and `code` of what is only to be counted."""
 
     faults: pl.DataFrame
-    reported: dict[str, Tally]
+    reported: pl.DataFrame
 
 
 def policies_of(checks: ChecksConfig) -> dict[str, Policy]:
@@ -38,7 +41,7 @@ def policies_of(checks: ChecksConfig) -> dict[str, Policy]:
 
 
 def apply_policies(faults: pl.DataFrame, table: pl.DataFrame, policies: Mapping[str, Policy]) -> Applied:
-    """Divides faults by the policy for their code. Call it once for a shard, with all its faults: a row that is taken out is not reported.
+    """Divides faults by the policy for their code. A row that is taken out is not reported.
 
     Args:
         faults: columns of `tasks.data.quarantine.FAULTS`; a row may have several.
@@ -52,7 +55,7 @@ def apply_policies(faults: pl.DataFrame, table: pl.DataFrame, policies: Mapping[
     if not parts["fail"].is_empty():
         raise _refusal(parts["fail"], table)
     taken = faults.filter(~pl.col("code").is_in([code for code, policy in policies.items() if policy != "quarantine"]))
-    return Applied(taken, tally(parts["report"].join(taken, on="row_id", how="anti")))
+    return Applied(taken, parts["report"].join(taken, on="row_id", how="anti").select(*SHOWS))
 
 
 def tally(faults: pl.DataFrame) -> dict[str, Tally]:

@@ -9,8 +9,8 @@ from pipeline_config.errors import DataError
 from tasks.chat import features_of
 from tasks.data.chats import messages_of
 from tasks.data.lengths import find_too_long, shorten
-from tasks.data.policies import Tally, add_up, apply_policies, policies_of, tally
-from tasks.data.quarantine import Quarantine
+from tasks.data.policies import SHOWS, Tally, add_up, apply_policies, policies_of, tally
+from tasks.data.quarantine import Quarantine, faults_of
 from tasks.data.refusals import find_refusals
 from tasks.data.schema import find_faults
 from tasks.data.sensitive import screen
@@ -41,9 +41,11 @@ class RowChecks:
         applied = apply_policies(pl.concat(self._wording(sound)), sound, self._policies)
         screened = screen(sound, self._data.sensitive)
         sound = self._quarantine.take(screened.table, pl.concat([applied.faults, screened.faults]))
-        masked = {f"MASKED_{code}": count for code, count in screened.masked.items()}
-        self._tallies += [applied.reported, screened.reported, masked]
-        return self._fitting(sound)
+        fitting, truncated = self._fitting(sound)
+        masked = screened.masked.with_columns(code="MASKED_" + pl.col("code"))
+        shown = pl.concat([applied.reported, screened.reported, masked, truncated])
+        self._tallies.append(tally(shown.join(fitting, on="row_id", how="semi")))  # what one check reports another may have taken out
+        return fitting
 
     def kept(self) -> dict[str, Tally]:
         """Rows that show something and are kept, by code; `MASKED_...` and `TRUNCATED` are those whose text was changed."""
@@ -51,6 +53,7 @@ class RowChecks:
 
     def _wording(self, table: pl.DataFrame) -> Iterator[pl.DataFrame]:
         checks, policies = self._data.checks, self._policies
+        yield faults_of([])
         if policies["BROKEN_ENCODING"] != "ignore":
             yield find_broken_encoding(table)
         if policies["CONTROL_TOKENS"] != "ignore":
@@ -60,17 +63,17 @@ class RowChecks:
         if checks.languages and policies["WRONG_LANGUAGE"] != "ignore":
             yield find_wrong_language(table, checks.languages)
 
-    def _fitting(self, table: pl.DataFrame) -> pl.DataFrame:
-        template, policy = self._template, self._data.checks.too_long
+    def _fitting(self, table: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows that fit into the context, and which of them were shortened to that end (`tasks.data.policies.SHOWS`)."""
+        template, policy, row_ids = self._template, self._data.checks.too_long, list[str]()
         too_long = find_too_long(table, template.max_length, template.count_tokens)
         if policy == "truncate":
             kinds = self._data.sensitive.masked_kinds
             table, row_ids = shorten(table, too_long, template.max_length, template.count_tokens, kinds)
-            shortened = pl.DataFrame({"row_id": row_ids, "code": "TRUNCATED"}, schema={"row_id": pl.String, "code": pl.String})
-            self._tallies.append(tally(shortened))
-            too_long = too_long.join(shortened, on="row_id", how="anti")
+        shortened = pl.DataFrame({"row_id": row_ids, "code": "TRUNCATED"}, schema=SHOWS)
+        too_long = too_long.join(shortened, on="row_id", how="anti")
         applied = apply_policies(too_long, table, {"TOO_LONG": "fail"} if policy == "fail" else {})
-        return self._quarantine.take(table, applied.faults)
+        return self._quarantine.take(table, applied.faults), shortened
 
 
 def require_rendered(table: pl.DataFrame, template: ChatTemplate) -> None:

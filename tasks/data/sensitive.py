@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from pipeline_config.data import Policy, SensitiveConfig
-from tasks.data.policies import Tally, apply_policies, tally
+from tasks.data.policies import SHOWS, apply_policies
 from tasks.masking import MaskedText, mask_messages, mask_text, texts_in_json
 from tasks.screening import KINDS, PLACEHOLDER, Kind, find_sensitive
 
@@ -23,13 +23,13 @@ class Screened(NamedTuple):
     """A shard after its texts were looked through.
 
     `table` has placeholders where kinds are masked; `faults` (`tasks.data.quarantine.FAULTS`) has the rows to be taken out, which are still
-    in the table. `reported` and `masked` count, by code, only rows that are not taken out.
+    in the table. `reported` and `masked` (`tasks.data.policies.SHOWS`) are of rows that are not taken out.
     """
 
     table: pl.DataFrame
     faults: pl.DataFrame
-    reported: dict[str, Tally]
-    masked: dict[str, Tally]
+    reported: pl.DataFrame
+    masked: pl.DataFrame
 
 
 def screen(table: pl.DataFrame, policies: SensitiveConfig) -> Screened:
@@ -43,7 +43,7 @@ def screen(table: pl.DataFrame, policies: SensitiveConfig) -> Screened:
     others: dict[str, Policy] = {kind.upper(): getattr(policies, kind) for kind in KINDS if kind not in masking}
     applied = apply_policies(_as_faults(found.filter(~is_masked), table), table, others)
     masked_table, masked = _mask(table, found.filter(is_masked), masking)
-    return Screened(masked_table, applied.faults, applied.reported, tally(masked.join(applied.faults, on="row_id", how="anti")))
+    return Screened(masked_table, applied.faults, applied.reported, masked.join(applied.faults, on="row_id", how="anti"))
 
 
 def mask_table(table: pl.DataFrame, policies: SensitiveConfig) -> pl.DataFrame:
@@ -102,7 +102,7 @@ def _mask(table: pl.DataFrame, found: pl.DataFrame, kinds: tuple[Kind, ...]) -> 
         parts = [(row, mask(text, kinds)) for row, text in zip(rows, table[field].gather(rows), strict=True) if text is not None]
         columns.append(table[field].clone().scatter([row for row, _ in parts], [part.text for _, part in parts]))
         masked += [(table["row_id"][row], kind.upper()) for row, part in parts for kind in part.counts]
-    return table.with_columns(columns), pl.DataFrame(masked, schema={"row_id": pl.String, "code": pl.String}, orient="row")
+    return table.with_columns(columns), pl.DataFrame(masked, schema=SHOWS, orient="row")
 
 
 def _mask_turns(turns: str, kinds: Collection[Kind]) -> MaskedText:

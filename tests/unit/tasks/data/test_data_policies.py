@@ -26,7 +26,7 @@ def test_each_code_goes_its_own_way() -> None:
     applied = apply_policies(found, shard("r1", "r2", "r3"), POLICIES)
     assert applied.faults.rows() == [("r2", "BROKEN_ENCODING", "output shows BROKEN_ENCODING")]
     assert applied.faults.schema == FAULTS
-    assert applied.reported == {"REFUSAL": Tally(1, ("r1",))}
+    assert tally(applied.reported) == {"REFUSAL": Tally(1, ("r1",))}
 
 
 def test_a_code_without_a_policy_is_quarantined() -> None:
@@ -35,13 +35,13 @@ def test_a_code_without_a_policy_is_quarantined() -> None:
 
 def test_a_row_that_is_taken_out_is_not_reported_as_well() -> None:
     found = faults(("r1", "REFUSAL"), ("r1", "BROKEN_ENCODING"), ("r2", "REFUSAL"))
-    assert apply_policies(found, shard("r1", "r2"), POLICIES).reported == {"REFUSAL": Tally(1, ("r2",))}
+    assert tally(apply_policies(found, shard("r1", "r2"), POLICIES).reported) == {"REFUSAL": Tally(1, ("r2",))}
 
 
 def test_without_faults_nothing_happens() -> None:
     applied = apply_policies(faults(), shard("r1"), POLICIES)
     assert applied.faults.is_empty()
-    assert applied.reported == {}
+    assert tally(applied.reported) == {}
 
 
 def test_fail_is_one_error_that_says_how_many_rows_and_where_the_first_is() -> None:

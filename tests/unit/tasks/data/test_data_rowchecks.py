@@ -24,6 +24,8 @@ ODD: dict[str, dict[str, object]] = {
     "wrong_language": ticket(93, input=FRENCH),
 }
 
+LONG = ticket(94, input=" ".join(f"word{number}" for number in range(80)))
+
 
 def prepared_with(tmp_path: Path, *odd: dict[str, object], sensitive: SensitiveConfig | None = None, **checks: Any) -> PreparedData:
     data = data_config(
@@ -67,11 +69,24 @@ def test_a_fault_may_stop_the_run(tmp_path: Path, name: str) -> None:
     assert "a.jsonl, line 41" in str(caught.value)
 
 
+def test_all_checks_of_wording_may_be_ignored(tmp_path: Path) -> None:
+    prepared = prepared_with(tmp_path, *ODD.values(), **dict.fromkeys(ODD, "ignore"))
+    assert prepared.counts.quarantined == 0
+
+
+def test_a_row_that_one_check_takes_out_is_not_counted_as_kept_by_another(tmp_path: Path) -> None:
+    address = "please write to jane.doe@corp-mail.org"
+    refused = ticket(96, input=address, output=str(ODD["refusal"]["output"]))
+    card = ticket(97, input="my card is 4111 1111 1111 1111, call me", output=str(ODD["refusal"]["output"]))
+    long = ticket(98, input=f"{address} {LONG['input']}")
+    prepared = prepared_with(tmp_path, refused, card, long, ticket(99, input=f"{address} now"))
+    kept = {finding.code: finding.count for finding in read_report(prepared.folder).findings if finding.level == "info"}
+    assert kept["EMAIL"] == 1
+    assert count_by_code(prepared.folder) == {"REFUSAL": 1, "CARD": 1, "TOO_LONG": 1}
+
+
 def test_no_language_is_wrong_unless_some_are_asked_for(tmp_path: Path) -> None:
     assert prepared_with(tmp_path, ODD["wrong_language"]).counts.quarantined == 0
-
-
-LONG = ticket(94, input=" ".join(f"word{number}" for number in range(80)))
 
 
 def test_rows_that_are_too_long_are_dropped_shortened_or_stop_the_run(tmp_path: Path) -> None:

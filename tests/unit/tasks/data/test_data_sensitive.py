@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline_config.data import SensitiveConfig
 from pipeline_config.errors import DataError
-from tasks.data.policies import Tally
+from tasks.data.policies import Tally, tally
 from tasks.data.quarantine import CODES, FAULTS
 from tasks.data.sensitive import excerpt, mask_table, screen
 from tasks.masking import mask_messages
@@ -49,15 +49,15 @@ def test_by_default_cards_and_accounts_are_taken_out_and_addresses_counted() -> 
     screened = screen(MIXED, SensitiveConfig())
     assert screened.faults.rows() == [("r1", "CARD", "input holds a card number"), ("r2", "IBAN", "input holds an IBAN")]
     assert screened.faults.schema == FAULTS
-    assert screened.reported == {"EMAIL": Tally(2, ("r3", "r4")), "PHONE": Tally(1, ("r4",))}
-    assert screened.masked == {}
+    assert tally(screened.reported) == {"EMAIL": Tally(2, ("r3", "r4")), "PHONE": Tally(1, ("r4",))}
+    assert tally(screened.masked) == {}
     assert screened.table.equals(MIXED)
 
 
 def test_a_policy_decides_for_each_kind() -> None:
     screened = screen(MIXED, SensitiveConfig(card="ignore", iban="report", email="quarantine", phone="report"))
     assert screened.faults["row_id"].to_list() == ["r3", "r4"]
-    assert screened.reported == {"IBAN": Tally(1, ("r2",))}
+    assert tally(screened.reported) == {"IBAN": Tally(1, ("r2",))}
 
 
 def test_fail_refuses_the_data_and_does_not_repeat_what_was_found() -> None:
@@ -78,20 +78,20 @@ def test_masked_kinds_are_replaced_in_every_text_and_counted() -> None:
     ]
     assert screened.table["instruction"][3] == "Name the queue. Ask me at <EMAIL>"
     assert screened.table["instruction"][4] is None
-    assert screened.masked == {"CARD": Tally(1, ("r1",)), "EMAIL": Tally(2, ("r3", "r4")), "PHONE": Tally(1, ("r4",))}
+    assert tally(screened.masked) == {"CARD": Tally(1, ("r1",)), "EMAIL": Tally(2, ("r3", "r4")), "PHONE": Tally(1, ("r4",))}
     assert screened.table.drop("instruction", "input").equals(MIXED.drop("instruction", "input"))
 
 
 def test_a_row_that_is_taken_out_is_not_counted_as_masked() -> None:
     screened = screen(table((None, f"{CARD} bob@example.com", "x", None)), SensitiveConfig(email="mask"))
     assert screened.faults["code"].to_list() == ["CARD"]
-    assert screened.masked == {}
+    assert tally(screened.masked) == {}
 
 
 def test_a_card_that_is_ignored_is_no_phone_number() -> None:
     screened = screen(table((None, CARD, "x", None)), SensitiveConfig(card="ignore", phone="mask", national_id="fail"))
     assert screened.table["input"].to_list() == [CARD]
-    assert screened.reported == screened.masked == {}
+    assert tally(screened.reported) == tally(screened.masked) == {}
 
 
 def test_every_turn_of_a_chat_is_masked_and_the_rest_of_it_stays() -> None:
@@ -153,7 +153,7 @@ def test_prepared_rows_are_what_serving_makes_of_the_raw_ones(rows: list[Texts],
     for before, after in zip(raw.iter_rows(named=True), prepared.iter_rows(named=True), strict=True):
         assert before["turns"] or asked(after) == mask_messages(asked(before), masked).messages
         assert json.loads(after["turns"] or "[]") == mask_messages(json.loads(before["turns"] or "[]"), masked).messages
-    assert screen(prepared, policies).masked == {}
+    assert tally(screen(prepared, policies).masked) == {}
 
 
 def test_an_excerpt_is_masked_and_cut() -> None:
