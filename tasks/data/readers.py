@@ -5,25 +5,23 @@ streamed: memory holds one line, one CSV row or one batch of a Parquet file. Onl
 """
 
 import csv
-import hashlib
 import io
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from pipeline_config.errors import DataError
+from tasks.data.hub import hub_digest, is_hub, read_hub
 from tasks.data.locations import PACKINGS, SourceFile, file_digest, find_files, first_line, listed, readable
+from tasks.data.records import BATCH, SourceRecord, no_rows, read_batches
 
 Stream = io.BufferedReader
 
 _BOM = b"\xef\xbb\xbf"
 _BUFFER = 1 << 16
-_BATCH = 256
-"""Rows of a Parquet file decoded at a time."""
 _LONGEST = 1 << 26
 """Bytes of a line and characters of a CSV cell: what an unclosed quote or a missing line end may cost in memory."""
 _BINARY = {
@@ -46,19 +44,6 @@ _TEXTUAL = {
 """How files begin that often bear the wrong name, in lower case."""
 _TURNS = ("messages", "conversations", "prompt", "completion")
 """Arrays of objects that are one chat, never the rows of a file."""
-_HUB = re.compile(r"hf:(?P<name>[^@:]+)(@(?P<revision>[^:]+))?(:(?P<split>.+))?")
-
-
-class SourceRecord(NamedTuple):
-    """One raw record, or why this one cannot be read; exactly one of `record` and `fault` is given.
-
-    `file` is the name relative to the location, `line` the line of a text file or the row of a Parquet or JSON array file, from 1.
-    """
-
-    file: str
-    line: int
-    record: Mapping[str, object] | None = None
-    fault: str | None = None
 
 
 def read_records(location: str | Path) -> Iterator[SourceRecord]:
@@ -70,8 +55,8 @@ def read_records(location: str | Path) -> Iterator[SourceRecord]:
     Raises:
         DataError: a file is missing, empty, unreadable, or not what its suffix says.
     """
-    if _is_hub(location):
-        yield from _read_hub(str(location))
+    if is_hub(location):
+        yield from read_hub(str(location))
         return
     for file in find_files(str(location)):
         yield from _read_file(file)
@@ -83,8 +68,8 @@ def location_digests(location: str | Path) -> list[list[str]]:
     Raises:
         DataError: a file is missing or unreadable.
     """
-    if _is_hub(location):
-        return [_hub_digest(str(location))]
+    if is_hub(location):
+        return [hub_digest(str(location))]
     return sorted([file.name, file_digest(file)] for file in find_files(str(location)))
 
 
@@ -100,7 +85,7 @@ def _read_file(file: SourceFile) -> Iterator[SourceRecord]:
         records = _READERS[file.suffix](file, stream)
         first = next(records, None)
         if first is None:
-            raise _no_rows(file.where)
+            raise no_rows(file.where)
         yield first
         yield from records
 
@@ -323,27 +308,7 @@ def _read_parquet(file: SourceFile, stream: Stream) -> Iterator[SourceRecord]:
 
     table = ParquetFile(stream)
     _require_different(file, table.schema_arrow.names)
-    yield from _read_batches(file.name, table.iter_batches(batch_size=_BATCH))
-
-
-def _read_batches(name: str, batches: Iterable[Any]) -> Iterator[SourceRecord]:
-    number = 0
-    for batch in batches:
-        for record, fault in _decoded_rows(batch):
-            number += 1
-            yield SourceRecord(name, number, record, fault)
-
-
-def _decoded_rows(batch: Any) -> list[tuple[Mapping[str, object] | None, str | None]]:
-    """Row by row only where the batch fails as a whole, so that one broken text costs one row."""
-    try:
-        return [(record, None) for record in batch.to_pylist()]
-    except (ValueError, OverflowError) as error:
-        if batch.num_rows == 1:
-            # The library's message may quote the value.
-            fault = "a text is not UTF-8" if isinstance(error, UnicodeDecodeError) else f"a value cannot be read ({type(error).__name__})"
-            return [(None, fault)]
-        return [row for index in range(batch.num_rows) for row in _decoded_rows(batch.slice(index, 1))]
+    yield from read_batches(file.name, table.iter_batches(batch_size=BATCH))
 
 
 _READERS: dict[str, Callable[[SourceFile, Stream], Iterator[SourceRecord]]] = {
@@ -356,59 +321,7 @@ _READERS: dict[str, Callable[[SourceFile, Stream], Iterator[SourceRecord]]] = {
 }
 
 
-# Data sets of the hub
-
-
-def _is_hub(location: str | Path) -> bool:
-    return str(location).startswith("hf:") and not str(location).startswith("hf://")
-
-
-def _read_hub(location: str) -> Iterator[SourceRecord]:
-    with readable(location):
-        name, dataset = _load_hub(location)
-        labels = {column: feature.names for column, feature in dataset.features.items() if type(feature).__name__ == "ClassLabel"}
-        if not dataset.num_rows:
-            raise _no_rows(location)
-        for item in _read_batches(name, dataset.with_format("arrow").iter(batch_size=_BATCH)):
-            yield item if item.record is None else item._replace(record=_with_names(item.record, labels))
-
-
-def _load_hub(location: str) -> tuple[str, Any]:
-    """Loads one split. The library runs no code of a data set; it keeps a copy in its cache and reads that by memory map."""
-    from datasets import load_dataset
-
-    match = _HUB.fullmatch(location)
-    if match is None:
-        raise DataError("the location cannot be read", where=location, expected="hf:NAME, hf:NAME:SPLIT or hf:NAME@REVISION:SPLIT")
-    loaded = load_dataset(match["name"], revision=match["revision"], split=match["split"])
-    splits = {match["split"]: loaded} if match["split"] else dict(loaded)
-    if len(splits) != 1:
-        raise DataError(
-            "the data set has several splits", where=location, expected=f"one of {listed(splits)}", hint=f"write {location}:SPLIT"
-        )
-    split, dataset = splits.popitem()
-    return f"{Path(match['name']).name if Path(match['name']).is_dir() else match['name']}:{split}", dataset
-
-
-def _with_names(record: Mapping[str, object], labels: Mapping[str, list[str]]) -> Mapping[str, object]:
-    """The names of class labels, which are stored as numbers; -1 says that there is none."""
-    named = {column: names[key] if isinstance(key := record[column], int) and key >= 0 else None for column, names in labels.items()}
-    return {**record, **named}
-
-
-def _hub_digest(location: str) -> list[str]:
-    name, digest = location, hashlib.sha256()
-    for item in _read_hub(location):
-        name = item.file
-        digest.update(json.dumps([item.record, item.fault], sort_keys=True, default=str).encode() + b"\n")
-    return [name, digest.hexdigest()]
-
-
 # Errors
-
-
-def _no_rows(where: str) -> DataError:
-    return DataError("the file has no rows", where=where, expected="at least one row")
 
 
 def _misnamed(file: SourceFile, found: str, expected: str) -> DataError:

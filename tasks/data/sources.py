@@ -15,7 +15,8 @@ from pipeline_config.data import ColumnMapping, Format, SourceConfig
 from pipeline_config.errors import DataError
 from tasks.data.formats import Chat, Detected, Fault, convert, detect, text_fault
 from tasks.data.locations import did_you_mean, listed
-from tasks.data.readers import SourceRecord, location_digests, read_records
+from tasks.data.readers import location_digests, read_records
+from tasks.data.records import SourceRecord
 from tasks.files import sha256_json
 
 SHARD_ROWS = 50_000
