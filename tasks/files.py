@@ -12,6 +12,8 @@ from typing import Any
 _CHUNK = 1 << 20
 SUMMARY = "summary.json"
 """What a run did, in its folder."""
+DATA_PAGE = "data-report.html"
+"""What was found in the rows, beside it."""
 LATEST = "latest"
 """Beside the run folders: a link to the newest one."""
 

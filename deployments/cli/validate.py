@@ -11,11 +11,10 @@ from pipeline_config.loading import config_digest
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import PreparedData
 from tasks.data.findings import DataReport
+from tasks.files import DATA_PAGE, write_atomically
 
 FINE, REFUSED = 0, 3
 """Exit codes."""
-
-_PAGE = "data-report.html"
 
 
 def validate(config: PipelineConfig) -> int:
@@ -49,14 +48,15 @@ def _draw(prepared: PreparedData, history: Path) -> DataReport:
     from tasks.data.history import drift_since_last_run
     from tasks.data.page import render_page
     from tasks.data.reporting import read_report
-    from tasks.files import write_atomically
 
     report = read_report(prepared.folder)
-    write_atomically(prepared.folder / _PAGE, render_page(report, drift_since_last_run(history, report)).encode())
+    write_atomically(prepared.folder / DATA_PAGE, render_page(report, drift_since_last_run(history, report)).encode())
     return report
 
 
 def _show(prepared: PreparedData, report: DataReport, console: Console) -> None:
+    from tasks.data.quarantine import quarantine_path
+
     table = Table("rows", "count", title="data preparation")
     for name, count in prepared.counts.model_dump().items():
         table.add_row(name.replace("_", " "), str(count))
@@ -68,8 +68,8 @@ def _show(prepared: PreparedData, report: DataReport, console: Console) -> None:
         *(f"warning     {warning}" for warning in prepared.warnings),
         f"format      {report.format_reason}",
         f"labels      {_labels(prepared.labels)}",
-        f"report      {prepared.folder / _PAGE}",
-        f"quarantine  {prepared.folder / 'quarantine.parquet'}",
+        f"report      {prepared.folder / DATA_PAGE}",
+        f"quarantine  {quarantine_path(prepared.folder)}",
         f"rows        {prepared.folder}",
     ]
     console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)

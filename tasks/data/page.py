@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import math
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -15,9 +14,6 @@ from tasks.artifacts import Record, RowCounts
 from tasks.data.charts import Bar, Part, bars, histogram, sizes, stack
 from tasks.data.display import counted, figure, listed, markdown, number, percent, sentence, shown, spans
 from tasks.data.findings import DataReport, Drift, Finding, Level
-
-Limits = Mapping[str, float]
-"""For fields of `Drift`: the value above which it is worth a warning."""
 
 _FATES = {
     "train": ("Training", "the model learns from these"),
@@ -70,13 +66,12 @@ def render_page(report: DataReport, drift: Drift | None) -> str:
     Args:
         drift: since the previous run; null: there was none.
     """
-    limits = drift.limits if drift else {}
     style = (_FOLDER / "page.css").read_text(encoding="utf-8")
     # The policy names the style's hash: a style that came in with a row would not count.
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return _template().render(
-        report=report, profile=report.profile, diversity=report.diversity, drift=drift, limits=limits,
-        style=Markup(style), style_hash=f"sha256-{digest}", **_view(report, drift, limits),
+        report=report, profile=report.profile, diversity=report.diversity, drift=drift,
+        style=Markup(style), style_hash=f"sha256-{digest}", **_view(report, drift),
     )  # fmt: skip
 
 
@@ -133,7 +128,7 @@ def _template() -> jinja2.Template:
     return environment.get_template("page.html")
 
 
-def _view(report: DataReport, drift: Drift | None, limits: Limits) -> dict[str, Any]:
+def _view(report: DataReport, drift: Drift | None) -> dict[str, Any]:
     """What the template shows besides the records themselves."""
     profile, parts = report.profile, parts_of(report.counts)
     return {
@@ -149,7 +144,7 @@ def _view(report: DataReport, drift: Drift | None, limits: Limits) -> dict[str, 
         "variety": _variety(report),
         "languages": bars(sorted(profile.languages.items(), key=lambda item: (-item[1], item[0])), total=1.0),
         "drift_sentence": _drift_sentence(drift) if drift else "",
-        "moves": _moves(drift, limits) if drift else [],
+        "moves": _moves(drift) if drift else [],
         "coverage": _coverage(report),
     }
 
@@ -226,13 +221,13 @@ def _fact(name: str, value: str, note: str) -> dict[str, str]:
     return {"name": name, "value": value, "note": note}
 
 
-def _moves(drift: Drift, limits: Limits) -> list[dict[str, Any]]:
+def _moves(drift: Drift) -> list[dict[str, Any]]:
     """Each figure of drift beside its limit. One without a previous figure is not comparable, which is not the same as unmoved."""
     return [
         {
-            "name": name, "note": note, "value": figure(value), "comparable": value is not None, "limit": figure(limits.get(key)),
-            "beyond": value is not None and value > limits.get(key, math.inf),
-            "gauge": None if value is None or key not in limits else min(100.0, 50 * value / limits[key]),
+            "name": name, "note": note, "value": figure(value), "comparable": value is not None, "limit": figure(drift.limits.get(key)),
+            "beyond": value is not None and value > drift.limits.get(key, math.inf),
+            "gauge": None if value is None or key not in drift.limits else min(100.0, 50 * value / drift.limits[key]),
         }
         for key, (name, note) in _MOVES.items()
         for value in [getattr(drift, key)]

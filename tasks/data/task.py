@@ -15,13 +15,12 @@ from tasks.data.assignments import assignments_path, history_folder, keep_assign
 from tasks.data.findings import DataReport, Drift
 from tasks.data.readers import location_digests
 from tasks.data.sources import source_digests
-from tasks.files import run_folder, stage_store, write_atomically
+from tasks.files import DATA_PAGE, run_folder, stage_store, write_atomically
 from tasks.mlflow_tracking import MlflowTracker
 from tasks.models import identify_base
 from tasks.stages import StageResult, run_stage
 from tasks.tracking import TrackedDataset
 
-PAGE = "data-report.html"
 _CONTEXTS = {"train": "training", "validation": "validation", "test": "testing"}
 
 
@@ -68,7 +67,7 @@ def _show(config: PipelineConfig, context: RunContext, history: Path, prepared: 
 
     report = read_report(prepared.folder)
     drift = drift_since_last_run(history, report)
-    page = run_folder(context.workspace, context.run_id) / PAGE
+    page = run_folder(context.workspace, context.run_id) / DATA_PAGE
     write_atomically(page, render_page(report, drift).encode())
     create_markdown_artifact(summary_markdown(report, drift, page), key="data-preparation")
     logger = get_run_logger()
