@@ -72,7 +72,7 @@ NOTES = (
     "that was chosen on the same pairs; low word overlap would tell these apart as well.",
     "pandas and pandera: text columns of Arrow strings, expressions that Arrow can run itself, pandera's pandas backend, lazy=True, "
     "vectorised checks; check digits only in rows that an expression picks. In memory, alternating with ours in one process, medians of "
-    f"{ALTERNATIONS}; ours also looks for national identifiers.",
+    f"{ALTERNATIONS}; both look for national identifiers.",
 )
 
 

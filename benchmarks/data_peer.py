@@ -11,6 +11,16 @@ import numpy as np
 import pandas as pd  # type: ignore[import-untyped]  # no stubs in the lock
 import pandera.pandas as pa
 
+from tasks.identifiers import (
+    is_french_nir,
+    is_german_tax_id,
+    is_italian_fiscal_code,
+    is_polish_pesel,
+    is_spanish_id,
+    is_uk_nino,
+    is_us_ssn,
+)
+
 TEXT = pd.StringDtype("pyarrow")
 
 _CONTROL = r"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F-\x9F]"
@@ -26,6 +36,11 @@ _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IP = rf"{_START}(?:{_OCTET}\.){{3}}{_OCTET}{_END}|{_START}(?:[0-9A-Fa-f]{{1,4}}:){{2}}[0-9A-Fa-f:]*:[0-9A-Fa-f]+{_END}"
 _CARD = rf"{_START}[3-6][0-9](?:[ -]?[0-9]){{10,17}}{_END}"
 _IBAN = rf"{_START}[A-Z]{{2}}[0-9]{{2}}(?: ?[A-Z0-9]){{11,30}}"
+_NATIONAL_ID = (
+    rf"{_START}(?:[0-9]{{3}}-[0-9]{{2}}-[0-9]{{4}}|[A-CEGHJ-PR-TW-Z][A-NP-Z] ?[0-9]{{2}} ?[0-9]{{2}} ?[0-9]{{2}} ?[A-D]"
+    r"|[1-9][0-9] ?[0-9]{3} ?[0-9]{3} ?[0-9]{3}|[1278] ?[0-9]{2} ?[0-9]{2} ?[0-9][0-9AB] ?[0-9]{3} ?[0-9]{3} ?[0-9]{2}"
+    rf"|(?:[0-9]{{8}}|[XYZ][0-9]{{7}})-?[A-Z]|[A-Z]{{6}}[0-9]{{2}}[A-EHLMPR-T][0-9]{{2}}[A-Z][0-9]{{3}}[A-Z]){_END}"
+)
 _SECRET = "|".join(
     (
         "(?:AKIA|ASIA)[A-Z0-9]{16}",
@@ -87,6 +102,10 @@ def _has_no_iban(texts: "pd.Series[str]") -> "pd.Series[bool]":
     return _has_none(texts, _IBAN, _passes_mod_97)
 
 
+def _has_no_national_id(texts: "pd.Series[str]") -> "pd.Series[bool]":
+    return _has_none(texts, _NATIONAL_ID, _is_national_id)
+
+
 def _has_none(texts: "pd.Series[str]", pattern: str, passes: Callable[[str], bool]) -> "pd.Series[bool]":
     """Arrow picks the rows; check digits are computed only for what is found in these."""
     perhaps = texts[texts.str.contains(pattern, regex=True, na=False)]
@@ -109,6 +128,15 @@ def _passes_mod_97(match: str) -> bool:
     return any(int("".join(str(int(sign, 36)) for sign in text[4:end] + text[:4])) % 97 == 1 for end in range(15, min(len(text), 34) + 1))
 
 
+def _is_national_id(match: str) -> bool:
+    """One of those that ours looks for, by its check digits where it has some; Dutch numbers not, which need a word before them."""
+    text = re.sub("[^A-Z0-9]", "", match)
+    if len(text) == 9:
+        return is_us_ssn(text) if text.isdigit() and "-" in match else is_uk_nino(text) or (text[-1].isalpha() and is_spanish_id(text))
+    checks = {11: (is_german_tax_id, is_polish_pesel), 15: (is_french_nir,), 16: (is_italian_fiscal_code,)}
+    return any(check(text) for check in checks.get(len(text), ()))
+
+
 _CHECKS = (
     _without("CONTROL_CHARACTERS", _CONTROL),
     _without("EMAIL", _EMAIL),
@@ -117,4 +145,5 @@ _CHECKS = (
     _without("SECRET", _SECRET),
     _check("CARD", _has_no_card),
     _check("IBAN", _has_no_iban),
+    _check("NATIONAL_ID", _has_no_national_id),
 )

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, cast
 
+from tasks.candidates import may_hold
 from tasks.rows import Message
-from tasks.screening import Kind, Span, find_in_text, mask, may_hold
+from tasks.screening import Kind, Span, find_in_text, mask
 
 
 class MaskedText(NamedTuple):

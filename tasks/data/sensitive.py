@@ -12,6 +12,7 @@ from tasks.masking import MaskedText, mask_messages, mask_text, texts_in_json
 from tasks.screening import KINDS, PLACEHOLDER, Kind, find_sensitive
 
 _FIELDS = ("instruction", "input", "output")
+_SAMPLED = 1_000
 _TURNS = pl.List(pl.Struct({"content": pl.String(), "tool_calls": pl.String()}))
 _NAMES: dict[Kind, str] = {
     "secret": "a secret", "card": "a card number", "iban": "an IBAN", "national_id": "a national identifier", "ip": "an IP address",
@@ -65,21 +66,30 @@ def excerpt(text: str, limit: int = 200) -> str:
 def _find(table: pl.DataFrame) -> pl.DataFrame:
     """Columns `row`, `kind` and `place`, a column of the table. Chats of several turns are looked at turn by turn, as masking does."""
     single = table.with_columns(pl.when(pl.col("turns").is_null()).then(pl.col("input", "output")))
-    places = [find_sensitive(single[field]).select("row", "kind", place=pl.lit(field)) for field in _FIELDS]
-    texts = _texts_of_turns(table["turns"])
+    parts = [_once(single[field]).with_columns(place=pl.lit(field)) for field in _FIELDS]
+    texts = pl.concat([*parts, _texts_of_turns(table["turns"]).with_columns(place=pl.lit("turns"))])
+    # One search over all: picking candidates has a price for each call.
     inside = find_sensitive(texts["text"])
-    turns = inside.select(row=texts["row"].gather(inside["row"]), kind="kind", place=pl.lit("turns"))
-    return pl.concat([*places, turns]).unique().sort("row", "kind", "place")
+    found = texts.select("rows", "place")[inside["row"]].with_columns(inside["kind"])
+    return found.explode("rows").rename({"rows": "row"}).select("row", "kind", "place").unique().sort("row", "kind", "place")
+
+
+def _once(texts: pl.Series) -> pl.DataFrame:
+    """Columns `rows` and `text`: each text once with all its rows, if texts repeat as labels and instructions do."""
+    table = pl.DataFrame({"rows": pl.int_range(len(texts), eager=True), "text": texts}).drop_nulls()
+    sample = table["text"].gather_every(max(1, table.height // _SAMPLED))
+    repeated = 2 * sample.n_unique() < len(sample)
+    return table.group_by("text").agg("rows").select("rows", "text") if repeated else table.with_columns(pl.concat_list("rows"))
 
 
 def _texts_of_turns(turns: pl.Series) -> pl.DataFrame:
-    """Columns `row` and `text`: what masking would look at in chats of several turns."""
-    chats = pl.DataFrame({"row": range(len(turns)), "turn": turns.str.json_decode(_TURNS)}).drop_nulls()
+    """The same of what masking would look at in chats of several turns."""
+    chats = pl.DataFrame({"row": range(len(turns)), "turn": turns}).drop_nulls().with_columns(pl.col("turn").str.json_decode(_TURNS))
     single = chats.explode("turn").unnest("turn")
-    contents = single.select("row", text="content")
+    contents = single.select("row", text="content").drop_nulls()
     calls = single.select("row", "tool_calls").drop_nulls()
     inside = [(row, text) for row, call in calls.iter_rows() for text in texts_in_json(call)]
-    return pl.concat([contents, pl.DataFrame(inside, contents.schema, orient="row")])
+    return pl.concat([contents, pl.DataFrame(inside, contents.schema, orient="row")]).select(pl.concat_list("row").alias("rows"), "text")
 
 
 def _as_faults(found: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:

@@ -19,7 +19,7 @@ HOMES = {
     "sklearn": {"tasks/evaluate/"},
     "gguf": {"tasks/models.py"},
     "sqlite3": {"tasks/ledger.py"},
-    "detect_secrets": {"tasks/screening.py"},
+    "detect_secrets": {"tasks/credentials.py"},
     "ftfy": {"tasks/data/wording.py"},
     "py3langid": {"tasks/languages.py"},
 }
