@@ -56,7 +56,7 @@ def decide(parts: list[pl.DataFrame], spool: Spool, data: DataConfig, recorded: 
     index = index.join(exact, on="row_id", how="anti", maintain_order="left").drop("exact")
     same_side, same_row = data.split.near_jaccard, data.checks.near_duplicate_jaccard
     bounds = [bound for bound in (same_side, same_row) if bound is not None]
-    pairs = find_pairs(spool.rows(index.select("row_id", "from_test"), ["normal"]), min(bounds)) if bounds else NO_PAIRS
+    pairs = find_pairs(_texts_of(index, spool), min(bounds)) if bounds else NO_PAIRS
     near = find_near(index, pairs, same_row)
     index = with_groups(index.drop("same_answer"), pairs, same_side)
     sizes = _cluster_sizes(index)
@@ -66,6 +66,11 @@ def decide(parts: list[pl.DataFrame], spool: Spool, data: DataConfig, recorded: 
     split = limit_sides(divide(index, data, recorded, _read_benchmark(data), quarantine), data)
     labelled = split["label"].n_unique() > 1
     return Fates(split.drop("label", "from_test", "file", "line"), duplicates_table(places, exact, near), sizes, labelled)
+
+
+def _texts_of(index: pl.DataFrame, spool: Spool) -> pl.DataFrame:
+    """`from_test` and `normal` of each row, in the order of the index: sorted by row id, which is left out to need no room."""
+    return spool.rows(index.select("row_id", "from_test"), ["normal"]).select("from_test", "normal")
 
 
 def _label(index: pl.DataFrame, spool: Spool) -> pl.DataFrame:

@@ -63,7 +63,7 @@ def build_profile(
         tokens: length in tokens of each row of a sample.
     """
     counted = np.asarray([] if tokens is None else tokens, dtype=np.int64)
-    labels = rows.filter(pl.col("label") != "")["label"].value_counts().sort("label")
+    labels = rows.select("label").filter(pl.col("label") != "")["label"].value_counts().sort("label")
     return Profile(
         rows=rows.height,
         characters=histogram(rows["characters"].to_numpy()),
