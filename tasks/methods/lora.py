@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_config.training import TrainingConfig
+from tasks.methods.defaults import Defaults
 from tasks.methods.method import Method
 
 # Names that Hugging Face's decoder families give their attention projections, fused ones included.
@@ -50,4 +51,8 @@ def _load(model: Any, name: str, folder: Path) -> Any:
     return PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=False)
 
 
-METHOD = Method(name="lora", attach=_attach, save=_save, load=_load)
+_DEFAULTS = Defaults(
+    learning_rate=2e-4, usual_rates=(1e-4, 3e-4), why="below it the few trained weights hardly move, above it large models become unstable"
+)
+
+METHOD = Method(name="lora", defaults=_DEFAULTS, attach=_attach, save=_save, load=_load)
