@@ -1,12 +1,14 @@
 """What each training method can be told: one section a method, under PEFT's and bitsandbytes' own names."""
 
+import contextlib
 import difflib
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from pipeline_config.base import Section
+from pipeline_config import peft_names
+from pipeline_config.passing import Names, OpenSection
 
 BuiltIn = Literal["full", "lora", "qlora", "prefix", "prompt", "adapter", "ia3"]
 """The seven methods that come with tunegate."""
@@ -35,15 +37,27 @@ def _names(value: Any) -> Any:
     raise ValueError("expected a list of module names or a regular expression")
 
 
+def _init(value: Any) -> Any:
+    if value in ("eva", "corda", "loftq", "lora_ga"):
+        raise ValueError("not taken: it needs passes over data, or a base, that are not part of a run")
+    return peft_names.LORA.check("init_lora_weights", value)
+
+
 Targets = Annotated[str | tuple[str, ...], BeforeValidator(_targets)]
 ModuleNames = Annotated[str | tuple[str, ...] | None, BeforeValidator(_names)]
 
 
-class MethodSettings(Section):
+class MethodSettings(OpenSection):
     """What every method's section has. A rate stands here, not in `training`, if it is right for this method only."""
 
     learning_rate: float | None = Field(None, gt=0, description="where `training.learning_rate` is null; null: the method's default")
     epochs: float | None = Field(None, ge=0, description="where `training.epochs` is null; null: the method's default")
+
+    def for_peft(self) -> dict[str, Any]:
+        """Every setting that PEFT's class has too, under its name: what is declared here and what was passed."""
+        known = self.names.known()
+        declared = {name: getattr(self, name) for name in type(self).model_fields if name in known}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in declared.items()} | self.passed()
 
 
 class FullSettings(MethodSettings):
@@ -53,6 +67,7 @@ class FullSettings(MethodSettings):
 class LoraSettings(MethodSettings):
     """Fields of `peft.LoraConfig`, for LoRA and for QLoRA."""
 
+    names: ClassVar[Names] = peft_names.LORA
     preset: Literal["simple", "general", "complex"] | None = Field(None, description="rank 8, 16 or 64; in place of `r`")
     r: int = Field(RANKS["general"], ge=1)
     lora_alpha: int = Field(2 * RANKS["general"], ge=1, description="default: 2 x r")
@@ -62,7 +77,9 @@ class LoraSettings(MethodSettings):
     )
     use_rslora: bool = False
     use_dora: bool = False
-    init_lora_weights: bool | str = Field(True, description="`pissa`, `olora`, `gaussian` ...; true: nothing changes at the start")
+    init_lora_weights: Annotated[bool | str, BeforeValidator(_init)] = Field(
+        True, description="`pissa`, `olora`, `gaussian` ...; true: nothing changes at the start"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -78,14 +95,16 @@ class LoraSettings(MethodSettings):
             raise ValueError(
                 f"preset: `{filled['preset']}` is short for r = {rank}, and r is {filled['r']}: give one, and null for the other"
             )
-        if filled.get("lora_alpha") is None and isinstance(filled["r"], int):
-            filled["lora_alpha"] = 2 * filled["r"]
+        if filled.get("lora_alpha") is None:
+            with contextlib.suppress(TypeError, ValueError):  # a rank that is no number is a fault of its own
+                filled["lora_alpha"] = 2 * int(filled["r"])
         return filled
 
 
 class QloraSettings(MethodSettings):
     """Fields of `transformers.BitsAndBytesConfig`. What is served must be loaded as it was trained, so there is one choice for most."""
 
+    names: ClassVar[Names] = peft_names.QLORA
     bnb_4bit_quant_type: Literal["nf4"] = "nf4"
     bnb_4bit_use_double_quant: Literal[True] = True
     bnb_4bit_compute_dtype: Literal["bfloat16", "float32"] | None = Field(None, description="null: `model.dtype`")
@@ -94,6 +113,7 @@ class QloraSettings(MethodSettings):
 class PrefixSettings(MethodSettings):
     """Fields of `peft.PrefixTuningConfig`, and where the prefix starts."""
 
+    names: ClassVar[Names] = peft_names.PREFIX
     num_virtual_tokens: int = Field(32, ge=1)
     init: Literal["text", "random"] = Field("text", description="`text`: the keys and values that the base computes for a text")
     init_text: str | None = Field(None, min_length=1, description="the text; null: the instruction of the data")
@@ -104,6 +124,7 @@ class PrefixSettings(MethodSettings):
 class PromptSettings(MethodSettings):
     """Fields of `peft.PromptTuningConfig`."""
 
+    names: ClassVar[Names] = peft_names.PROMPT
     num_virtual_tokens: int = Field(32, ge=1)
     prompt_tuning_init: Literal["TEXT", "SAMPLE_VOCAB", "RANDOM"] = "TEXT"
     prompt_tuning_init_text: str | None = Field(None, min_length=1, description="null: the instruction of the data")
@@ -123,5 +144,6 @@ class AdapterSettings(MethodSettings):
 class Ia3Settings(MethodSettings):
     """Fields of `peft.IA3Config`."""
 
+    names: ClassVar[Names] = peft_names.IA3
     target_modules: ModuleNames = Field(None, description="null: keys, values and the feed-forward's last projection")
     feedforward_modules: ModuleNames = Field(None, description="those of them whose input is scaled; null: the feed-forward's last")

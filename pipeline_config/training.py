@@ -2,11 +2,10 @@
 
 import difflib
 import re
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
-from pipeline_config.base import Section
 from pipeline_config.methods import (
     AdapterSettings,
     BuiltIn,
@@ -18,6 +17,8 @@ from pipeline_config.methods import (
     PromptSettings,
     QloraSettings,
 )
+from pipeline_config.passing import Names, OpenSection
+from pipeline_config.trainer_names import TRAINER
 
 METHOD_NAMES: tuple[str, ...] = get_args(BuiltIn)
 
@@ -30,9 +31,17 @@ def _method(value: Any) -> Any:
     raise ValueError(f"expected one of {', '.join(METHOD_NAMES)}, or `package.module:NAME` for a method of another package{hint}")
 
 
-class TrainingConfig(Section):
-    """Optimisation, under the names of `transformers.TrainingArguments` where it has one. Null: the method's default."""
+def _scheduler(value: Any) -> Any:
+    return None if value is None else TRAINER.check("lr_scheduler_type", value)
 
+
+class TrainingConfig(OpenSection):
+    """Optimisation, under the names of `transformers.TrainingArguments` where it has one. Null: the method's default.
+
+    Further fields of `TrainingArguments` are taken under their own names; see `trainer_names`.
+    """
+
+    names: ClassVar[Names] = TRAINER
     method: Annotated[str, BeforeValidator(_method)] = Field(
         "lora", description="full, lora, qlora, prefix, prompt, adapter, ia3, or `package.module:NAME`"
     )
@@ -51,7 +60,7 @@ class TrainingConfig(Section):
     per_device_train_batch_size: int = Field(8, ge=1, description="rows packed into one forward pass")
     gradient_accumulation_steps: int = Field(1, ge=1)
     warmup_steps: float | None = Field(None, ge=0, description="below 1 a share of all steps, else a number of steps")
-    lr_scheduler_type: str | None = None
+    lr_scheduler_type: Annotated[str | None, BeforeValidator(_scheduler)] = None
     weight_decay: float | None = Field(None, ge=0)
     max_grad_norm: float | None = Field(None, gt=0)
     evals_per_epoch: int = Field(2, ge=1, description="validation passes, each with a checkpoint, in one epoch")
@@ -67,16 +76,16 @@ class TrainingConfig(Section):
         section: MethodSettings | None = getattr(self, self.method, None) if self.method in METHOD_NAMES else None
         return section
 
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_trainer_names(cls, values: Any) -> Any:
-        """`num_train_epochs` is what Trainer calls `epochs`; either is accepted, both at once are not."""
-        if isinstance(values, dict) and "num_train_epochs" in values:
-            if "epochs" in values:
-                raise ValueError("`epochs` and `num_train_epochs` are the same setting: give one")
-            values = dict(values)
-            values["epochs"] = values.pop("num_train_epochs")
-        return values
+    @model_validator(mode="after")
+    def _method_can_do_it(self) -> "TrainingConfig":
+        saves_memory = [name for name in ("gradient_checkpointing", "activation_checkpointing") if self.passed().get(name)]
+        if self.method == "prefix" and saves_memory:
+            raise ValueError(
+                f"`{saves_memory[0]}` computes layers a second time without the prefix's keys and values: not with prefix tuning"
+            )
+        if self.method == "qlora" and str(self.lora.init_lora_weights).startswith("pissa"):
+            raise ValueError("`lora.init_lora_weights: pissa` changes the base's weights, which QLoRA keeps in 4 bits: use method `lora`")
+        return self
 
 
 class SettledTraining(TrainingConfig):
@@ -85,6 +94,6 @@ class SettledTraining(TrainingConfig):
     epochs: float = Field(ge=0)
     learning_rate: float = Field(gt=0)
     warmup_steps: float = Field(ge=0)
-    lr_scheduler_type: str
+    lr_scheduler_type: Annotated[str, BeforeValidator(_scheduler)]
     weight_decay: float = Field(ge=0)
     max_grad_norm: float = Field(gt=0)
