@@ -173,7 +173,7 @@ def _describe(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "missing":
         return f"{location}: required, but not given"
     message = str(fault["msg"]).removeprefix("Value error, ")
-    shown = "" if isinstance(fault["input"], dict | PipelineConfig) else f" (got {fault['input']!r})"
+    shown = "" if fault["type"] == "refused" or isinstance(fault["input"], dict | PipelineConfig) else f" (got {fault['input']!r})"
     return f"{location}: {message}{shown}" if location else message
 
 

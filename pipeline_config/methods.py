@@ -97,7 +97,7 @@ class LoraSettings(MethodSettings):
             )
         if filled.get("lora_alpha") is None:
             with contextlib.suppress(TypeError, ValueError):  # a rank that is no number is a fault of its own
-                filled["lora_alpha"] = 2 * int(filled["r"])
+                filled["lora_alpha"] = 2 * max(1, int(filled["r"]))
         return filled
 
 

@@ -25,6 +25,10 @@ _TYPES: dict[str, Any] = {
 }  # fmt: skip
 
 
+class Refused(ValueError):
+    """A name that is never passed on."""
+
+
 @dataclass(frozen=True)
 class Mapped:
     """What an older name means here: the keys that it sets, and the sentence that says so."""
@@ -62,12 +66,13 @@ class Names:
         """The value as the library takes it.
 
         Raises:
-            ValueError: the name is refused, or the value is not of the field's type.
+            Refused: the name is not passed on; a ValueError too.
+            ValueError: the value is not of the field's type.
         """
         if name in self.refused:
             if name in self.held and value == self.held[name]:
                 return value
-            raise ValueError(f"not taken: {self.refused[name]}")
+            raise Refused(f"not taken: {self.refused[name]}")
         if name in self.older:
             self.older[name](value)
             return value
@@ -123,8 +128,12 @@ class OpenSection(Section):
 
 
 def _fault(name: Any, value: Any, error: Exception) -> InitErrorDetails:
-    kind = "extra_forbidden" if isinstance(error, PydanticKnownError) else PydanticCustomError("not_passed", "{text}", {"text": str(error)})
-    return InitErrorDetails(type=kind, loc=(str(name),), input=value)
+    if isinstance(error, PydanticKnownError):
+        return InitErrorDetails(type="extra_forbidden", loc=(str(name),), input=value)
+    # What is refused may be a secret, such as a token: it is not repeated.
+    shown = None if isinstance(error, Refused) else value
+    kind = PydanticCustomError("refused" if isinstance(error, Refused) else "not_passed", "{text}", {"text": str(error)})
+    return InitErrorDetails(type=kind, loc=(str(name),), input=shown)
 
 
 def _again(fault: Any) -> InitErrorDetails:

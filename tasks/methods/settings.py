@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline_config.training import SettledTraining, TrainingConfig
+from pipeline_config.training import METHOD_NAMES, SettledTraining, TrainingConfig
 from tasks.methods.defaults import Defaults
 
 _FILLED = ("learning_rate", "epochs", "warmup_steps", "lr_scheduler_type", "weight_decay", "max_grad_norm")
@@ -15,11 +15,16 @@ class Settled:
     """Training settings without a null that means a default.
 
     Attributes:
-        notes: older names that were mapped, values out of their usual range, settings that nothing reads; a sentence each.
+        notes: older names that were mapped, values out of their usual range, settings that the method does not read; a sentence each.
     """
 
     training: SettledTraining
     notes: tuple[str, ...]
+
+    @property
+    def filled(self) -> dict[str, Any]:
+        """The keys of `training` whose null means a default, with what they are now."""
+        return {name: getattr(self.training, name) for name in _FILLED}
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,15 @@ _USUAL: dict[str, _Usual] = {
 _ALPHA = _Usual(0.5, 4, "the update is scaled by lora_alpha / r; outside, it drowns in the base's weights or drowns them")
 _WARMUP_SHARE = _Usual(0, 0.2, "a longer warm-up leaves few steps at the full rate")
 
-_SECTIONS: dict[str, tuple[str, ...]] = {"qlora": ("lora", "qlora")}
-"""Sections that a method reads, where it is not just its own."""
+_READ_BESIDES: dict[str, tuple[str, ...]] = {"qlora": ("lora",)}
+"""Sections that a method reads besides its own."""
 
 
 def settle(training: TrainingConfig) -> Settled:
     """Fills what is null with the method's defaults, and says what is unusual.
 
-    What `training` says for every method comes first, then what the method's own section says, then the method's default.
+    What `training` says for every method comes first, then what the method's own section says, then the method's default. Sections that the
+    method does not read are set back: a change there is no reason to train again.
 
     Raises:
         ConfigError: there is no such method.
@@ -68,18 +74,28 @@ def settle(training: TrainingConfig) -> Settled:
 def settle_with(training: TrainingConfig, defaults: Defaults) -> Settled:
     """:func:`settle` with the method's defaults at hand."""
     mapped = training.mapped()
-    values = {name: value for name, value in training.model_dump().items() if name not in mapped}
+    dropped = {*mapped, *training.names.refused, *_unread_sections(training.method)}
+    values = {name: value for name, value in training.model_dump().items() if name not in dropped}
     for older in mapped.values():
         values |= older.keys
-    own = training.own_settings
+    own = values.get(training.method, {})
     for name in _FILLED:
-        if values[name] is None:
-            values[name] = getattr(own, name, None)
-        if values[name] is None:
-            values[name] = getattr(defaults, name)
+        said = own.pop(name, None)
+        values[name] = next(value for value in (values[name], said, getattr(defaults, name)) if value is not None)
     settled = SettledTraining.model_validate(values)
-    notes = [*(older.note for older in mapped.values()), *_unusual(settled, defaults), *_unread(settled)]
+    notes = [*(older.note for older in mapped.values()), *_unusual(settled, defaults)]
+    if training.custom and training.method in METHOD_NAMES:
+        notes.append(f"training.custom is for methods of other packages: {training.method} does not read it")
     return Settled(training=settled, notes=tuple(notes))
+
+
+def _sections(method: str) -> tuple[str, ...]:
+    return (method, *_READ_BESIDES.get(method, ()))
+
+
+def _unread_sections(method: str) -> set[str]:
+    """Nobody knows what a method of another package reads."""
+    return {*METHOD_NAMES, "custom"} - set(_sections(method)) if method in METHOD_NAMES else set()
 
 
 def _unusual(training: SettledTraining, defaults: Defaults) -> Iterator[str]:
@@ -87,7 +103,7 @@ def _unusual(training: SettledTraining, defaults: Defaults) -> Iterator[str]:
     yield from _outside("learning_rate", training.learning_rate, _Usual(low, high, defaults.why), f" for {training.method}")
     if training.warmup_steps < 1:
         yield from _outside("warmup_steps", training.warmup_steps, _WARMUP_SHARE)
-    sections = _SECTIONS.get(training.method, (training.method,))
+    sections = _sections(training.method)
     for key, usual in _USUAL.items():
         section, _, name = key.rpartition(".")
         if not section or section in sections:
@@ -99,11 +115,6 @@ def _unusual(training: SettledTraining, defaults: Defaults) -> Iterator[str]:
 def _outside(key: str, value: float, usual: _Usual, whom: str = "") -> Iterator[str]:
     if not usual.low <= value <= usual.high:
         yield f"training.{key} is {value:g}; usual{whom} is {usual.low:g} to {usual.high:g}: {usual.why}"
-
-
-def _unread(training: SettledTraining) -> Iterator[str]:
-    if training.custom and training.own_settings is not None:
-        yield f"training.custom is for methods of other packages: {training.method} does not read it"
 
 
 def trainer_fields(training: SettledTraining) -> dict[str, Any]:
