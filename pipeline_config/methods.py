@@ -102,11 +102,9 @@ class LoraSettings(MethodSettings):
 
 
 class QloraSettings(MethodSettings):
-    """Fields of `transformers.BitsAndBytesConfig`. What is served must be loaded as it was trained, so there is one choice for most."""
+    """Fields of `transformers.BitsAndBytesConfig`. NF4 and double quantisation are fixed: all versions are served on such a base."""
 
     names: ClassVar[Names] = peft_names.QLORA
-    bnb_4bit_quant_type: Literal["nf4"] = "nf4"
-    bnb_4bit_use_double_quant: Literal[True] = True
     bnb_4bit_compute_dtype: Literal["bfloat16", "float32"] | None = Field(None, description="null: `model.dtype`")
 
 

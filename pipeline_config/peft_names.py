@@ -48,8 +48,9 @@ PROMPT = Names(
 IA3 = Names(library_class="IA3Config", refused=_EVERY, held=_HELD)
 QLORA = Names(
     refused=_because(
-        "the base is in 4 bits (NF4) wherever `training.method` is qlora",
-        "load_in_4bit", "load_in_8bit", "llm_int8_threshold", "llm_int8_skip_modules", "bnb_4bit_quant_storage",
+        "with qlora the base is in 4 bits, NF4 with double quantisation, wherever it is trained, asked or served",
+        "load_in_4bit", "load_in_8bit", "llm_int8_threshold", "llm_int8_skip_modules", "bnb_4bit_quant_type", "bnb_4bit_use_double_quant",
+        "bnb_4bit_quant_storage",
     ),
-    held={"load_in_4bit": True, "load_in_8bit": False},
+    held={"load_in_4bit": True, "load_in_8bit": False, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True},
 )  # fmt: skip

@@ -83,8 +83,9 @@ class TrainingConfig(OpenSection):
             raise ValueError(
                 f"`{saves_memory[0]}` computes layers a second time without the prefix's keys and values: not with prefix tuning"
             )
-        if self.method == "qlora" and str(self.lora.init_lora_weights).startswith("pissa"):
-            raise ValueError("`lora.init_lora_weights: pissa` changes the base's weights, which QLoRA keeps in 4 bits: use method `lora`")
+        start = str(self.lora.init_lora_weights)
+        if self.method == "qlora" and start.startswith(("pissa", "olora")):
+            raise ValueError(f"`lora.init_lora_weights: {start}` changes the base, which QLoRA keeps in 4 bits: use method `lora`")
         return self
 
 

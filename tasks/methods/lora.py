@@ -14,15 +14,10 @@ _ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "query_key_val
 def _attach(model: Any, training: TrainingConfig) -> Any:
     from peft import LoraConfig, TaskType, get_peft_model
 
-    settings = training.lora
-    config = LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
-        r=settings.r,
-        lora_alpha=settings.lora_alpha or 2 * settings.r,
-        lora_dropout=settings.lora_dropout,
-        use_rslora=settings.use_rslora,
-        target_modules="all-linear" if settings.target_modules == "all-linear" else _attention_of(model),
-    )
+    settings = training.lora.for_peft()
+    if settings["target_modules"] == "attention":
+        settings["target_modules"] = _attention_of(model)
+    config = LoraConfig(task_type=TaskType.CAUSAL_LM, **settings)
     return get_peft_model(model, config)
 
 

@@ -167,6 +167,12 @@ def test_a_refused_value_is_not_repeated_as_it_may_be_a_secret() -> None:
     assert "sesame" not in message
 
 
+def test_the_kind_of_quantisation_may_be_said_but_not_changed() -> None:
+    said = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
+    assert TrainingConfig.model_validate({"qlora": said}).qlora.passed() == {}
+    assert list(faults(qlora={**said, "bnb_4bit_quant_type": "fp4"})) == ["qlora.bnb_4bit_quant_type"]
+
+
 def test_a_refused_field_may_say_what_holds_anyway() -> None:
     training = TrainingConfig.model_validate({**TRAINER.held, "lora": dict(LORA.held)})
     assert training.passed() == training.lora.passed() == {}
@@ -232,8 +238,9 @@ def test_prefix_tuning_and_checkpointing_exclude_each_other(name: str) -> None:
     assert TrainingConfig.model_validate({"method": "lora", name: True}).passed() == {name: True}
 
 
-def test_pissa_needs_a_base_that_is_not_quantised() -> None:
-    assert "pissa" in faults(method="qlora", lora={"init_lora_weights": "pissa"})[""]
+@pytest.mark.parametrize("start", ["pissa", "pissa_niter_4", "olora"])
+def test_a_start_that_changes_the_base_needs_one_that_is_not_quantised(start: str) -> None:
+    assert start in faults(method="qlora", lora={"init_lora_weights": start})[""]
 
 
 def sections() -> list[type[OpenSection]]:
