@@ -77,12 +77,14 @@ class TrainingConfig(OpenSection):
         return section
 
     @model_validator(mode="after")
-    def _method_can_do_it(self) -> "TrainingConfig":
+    def _settings_go_together(self) -> "TrainingConfig":
         saves_memory = [name for name in ("gradient_checkpointing", "activation_checkpointing") if self.passed().get(name)]
         if self.method == "prefix" and saves_memory:
             raise ValueError(
                 f"`{saves_memory[0]}` computes layers a second time without the prefix's keys and values: not with prefix tuning"
             )
+        if self.passed().get("train_sampling_strategy") == "batch_rebalance":
+            raise ValueError("`train_sampling_strategy: batch_rebalance` spreads rows over processes, and training runs in one")
         start = str(self.lora.init_lora_weights)
         if self.method == "qlora" and start.startswith(("pissa", "olora")):
             raise ValueError(f"`lora.init_lora_weights: {start}` changes the base, which QLoRA keeps in 4 bits: use method `lora`")

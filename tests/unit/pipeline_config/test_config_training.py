@@ -238,6 +238,11 @@ def test_prefix_tuning_and_checkpointing_exclude_each_other(name: str) -> None:
     assert TrainingConfig.model_validate({"method": "lora", name: True}).passed() == {name: True}
 
 
+def test_rows_are_not_spread_over_processes() -> None:
+    assert "batch_rebalance" in faults(train_sampling_strategy="batch_rebalance")[""]
+    assert TrainingConfig.model_validate({"train_sampling_strategy": "sequential"}).passed() == {"train_sampling_strategy": "sequential"}
+
+
 @pytest.mark.parametrize("start", ["pissa", "pissa_niter_4", "olora"])
 def test_a_start_that_changes_the_base_needs_one_that_is_not_quantised(start: str) -> None:
     assert start in faults(method="qlora", lora={"init_lora_weights": start})[""]
