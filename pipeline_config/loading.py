@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pipeline_config.environment import expand_variables
 from pipeline_config.errors import ConfigError
 from pipeline_config.gates import expand_short_form
+from pipeline_config.passing import OpenSection
 from pipeline_config.pipeline import PipelineConfig
 
 PresetName = Literal["demo", "smoke", "banking77"]
@@ -172,7 +173,7 @@ def _describe(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "missing":
         return f"{location}: required, but not given"
     message = str(fault["msg"]).removeprefix("Value error, ")
-    shown = "" if isinstance(fault["input"], dict | PipelineConfig) else f" (got {fault['input']!r})"
+    shown = "" if fault["type"] == "refused" or isinstance(fault["input"], dict | PipelineConfig) else f" (got {fault['input']!r})"
     return f"{location}: {message}{shown}" if location else message
 
 
@@ -182,12 +183,13 @@ def _without_tag(path: Sequence[Any]) -> list[Any]:
 
 
 def _keys_at(path: Sequence[Any]) -> list[str]:
-    """Field names of the section at a location of pydantic's error, union tags included."""
+    """Names that the section at a location of pydantic's error takes, union tags included."""
     sections: list[type[BaseModel]] = [PipelineConfig]
     for part in path:
         followed = [inner for s in sections if part in s.model_fields for inner in _sections_in(s.model_fields[str(part)].annotation)]
         sections = followed or sections
-    return sorted({name for section in sections for name in section.model_fields})
+    passed = {name for section in sections if issubclass(section, OpenSection) for name in section.names.all_names()}
+    return sorted({name for section in sections for name in section.model_fields} | passed)
 
 
 def _sections_in(annotation: Any) -> list[type[BaseModel]]:

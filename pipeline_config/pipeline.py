@@ -40,6 +40,13 @@ class PipelineConfig(Section):
             raise ValueError("gates: at least one gate of kind `threshold` is required; production opens only after a metric check")
         return self
 
+    @model_validator(mode="after")
+    def _one_precision(self) -> "PipelineConfig":
+        halves = [name for name in ("bf16", "fp16") if (self.training.model_extra or {}).get(name) in (True, "true")]
+        if halves and self.model.dtype == "float32":
+            raise ValueError(f"training.{halves[0]}: `model.dtype` says in which precision the base is, and it is float32: give one")
+        return self
+
     def as_json(self) -> dict[str, Any]:
         """The configuration as plain JSON values, for logging and digests."""
         return self.model_dump(mode="json")

@@ -1,35 +1,68 @@
 """How the model is adapted: method, optimisation, stopping."""
 
-from typing import Any, Literal
+import difflib
+import re
+from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
-from pipeline_config.base import Section
+from pipeline_config.methods import (
+    AdapterSettings,
+    BuiltIn,
+    FullSettings,
+    Ia3Settings,
+    LoraSettings,
+    MethodSettings,
+    PrefixSettings,
+    PromptSettings,
+    QloraSettings,
+)
+from pipeline_config.passing import Names, OpenSection
+from pipeline_config.trainer_names import TRAINER
+
+METHOD_NAMES: tuple[str, ...] = get_args(BuiltIn)
 
 
-class LoraSettings(Section):
-    """Fields of `peft.LoraConfig`, under PEFT's own names."""
-
-    r: int = Field(16, ge=1, le=1024)
-    lora_alpha: int | None = Field(None, ge=1, description="default: 2 x r")
-    lora_dropout: float = Field(0.05, ge=0, lt=1)
-    target_modules: Literal["attention", "all-linear"] = Field("all-linear", description="which projections get an adapter")
-    use_rslora: bool = False
+def _method(value: Any) -> Any:
+    if value in METHOD_NAMES or (isinstance(value, str) and re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", value)):
+        return value
+    close = difflib.get_close_matches(str(value), METHOD_NAMES, n=1)
+    hint = f"; did you mean `{close[0]}`?" if close else ""
+    raise ValueError(f"expected one of {', '.join(METHOD_NAMES)}, or `package.module:NAME` for a method of another package{hint}")
 
 
-class TrainingConfig(Section):
-    """Optimisation, under the names of `transformers.TrainingArguments` where it has one."""
+def _scheduler(value: Any) -> Any:
+    return None if value is None else TRAINER.check("lr_scheduler_type", value)
 
-    method: Literal["lora"] = "lora"
+
+class TrainingConfig(OpenSection):
+    """Optimisation, under the names of `transformers.TrainingArguments` where it has one. Null: the method's default.
+
+    Further fields of `TrainingArguments` are taken under their own names; see `trainer_names`.
+    """
+
+    names: ClassVar[Names] = TRAINER
+    method: Annotated[str, BeforeValidator(_method)] = Field(
+        "lora", description="full, lora, qlora, prefix, prompt, adapter, ia3, or `package.module:NAME`"
+    )
+    full: FullSettings = FullSettings()
     lora: LoraSettings = LoraSettings()
-    epochs: float = Field(3.0, ge=0, description="passes over the training rows (`num_train_epochs`); 0 leaves the adapter untrained")
-    learning_rate: float = Field(5e-4, gt=0, lt=1)
+    qlora: QloraSettings = QloraSettings()
+    prefix: PrefixSettings = PrefixSettings()
+    prompt: PromptSettings = PromptSettings()
+    adapter: AdapterSettings = AdapterSettings()
+    ia3: Ia3Settings = Ia3Settings()
+    custom: dict[str, JsonValue] = Field({}, description="settings of a method of another package, which checks them itself")
+    epochs: float | None = Field(
+        None, ge=0, description="passes over the training rows (`num_train_epochs`), whatever the method; 0 leaves the weights untrained"
+    )
+    learning_rate: float | None = Field(None, gt=0, description="whatever the method; a rate for one method stands in its own section")
     per_device_train_batch_size: int = Field(8, ge=1, description="rows packed into one forward pass")
     gradient_accumulation_steps: int = Field(1, ge=1)
-    warmup_steps: float = Field(0.03, ge=0, description="below 1 a share of all steps, else a number of steps")
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"] = "cosine"
-    weight_decay: float = Field(0.01, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
+    warmup_steps: float | None = Field(None, ge=0, description="below 1 a share of all steps, else a number of steps")
+    lr_scheduler_type: Annotated[str | None, BeforeValidator(_scheduler)] = None
+    weight_decay: float | None = Field(None, ge=0)
+    max_grad_norm: float | None = Field(None, gt=0)
     evals_per_epoch: int = Field(2, ge=1, description="validation passes, each with a checkpoint, in one epoch")
     early_stopping_patience: int | None = Field(
         3, ge=1, description="validation passes without improvement before training stops; null: never"
@@ -37,13 +70,33 @@ class TrainingConfig(Section):
     load_best_model_at_end: bool = Field(True, description="ship the checkpoint with the lowest validation loss, not the last one")
     seed: int = Field(17, ge=0, description="seed of adapter initialisation, row order and dropout")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _accept_trainer_names(cls, values: Any) -> Any:
-        """`num_train_epochs` is what Trainer calls `epochs`; either is accepted, both at once are not."""
-        if isinstance(values, dict) and "num_train_epochs" in values:
-            if "epochs" in values:
-                raise ValueError("`epochs` and `num_train_epochs` are the same setting: give one")
-            values = dict(values)
-            values["epochs"] = values.pop("num_train_epochs")
-        return values
+    @property
+    def own_settings(self) -> MethodSettings | None:
+        """The section of the chosen method; null for a method of another package."""
+        section: MethodSettings | None = getattr(self, self.method, None) if self.method in METHOD_NAMES else None
+        return section
+
+    @model_validator(mode="after")
+    def _settings_go_together(self) -> "TrainingConfig":
+        saves_memory = [name for name in ("gradient_checkpointing", "activation_checkpointing") if self.passed().get(name)]
+        if self.method == "prefix" and saves_memory:
+            raise ValueError(
+                f"`{saves_memory[0]}` computes layers a second time without the prefix's keys and values: not with prefix tuning"
+            )
+        if self.passed().get("train_sampling_strategy") == "batch_rebalance":
+            raise ValueError("`train_sampling_strategy: batch_rebalance` spreads rows over processes, and training runs in one")
+        start = str(self.lora.init_lora_weights)
+        if self.method == "qlora" and start.startswith(("pissa", "olora")):
+            raise ValueError(f"`lora.init_lora_weights: {start}` changes the base, which QLoRA keeps in 4 bits: use method `lora`")
+        return self
+
+
+class SettledTraining(TrainingConfig):
+    """A training configuration whose nulls are filled: only such a one is trained with. `tasks.methods.settings.settle` makes it."""
+
+    epochs: float = Field(ge=0)
+    learning_rate: float = Field(gt=0)
+    warmup_steps: float = Field(ge=0)
+    lr_scheduler_type: Annotated[str, BeforeValidator(_scheduler)]
+    weight_decay: float = Field(ge=0)
+    max_grad_norm: float = Field(gt=0)

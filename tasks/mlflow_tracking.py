@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from pipeline_config.errors import RegistryError
 from tasks.tracking import TrackedDataset, TrackedRun
 
 T = TypeVar("T")
+_MOST_PARAMS = 100
+"""MLflow takes no more parameters in one call."""
 _LONGEST_PARAM = 6000
 """MLflow refuses parameter values above 6,000 characters."""
 _LONGEST_DIGEST = 36
@@ -37,7 +40,8 @@ class MlflowTracker:
         from mlflow.entities import Param
 
         entries = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
-        self._ask(lambda: self._client.log_batch(run_id, params=entries))
+        for start in range(0, len(entries), _MOST_PARAMS):
+            self._ask(partial(self._client.log_batch, run_id, params=entries[start : start + _MOST_PARAMS]))
 
     def log_metrics(self, run_id: str, points: Mapping[str, float], step: int) -> None:
         """See :class:`tasks.tracking.Tracker`."""

@@ -103,9 +103,15 @@ def config_show(preset: Preset = "demo", config: ConfigFile = None, overrides: O
     import yaml
 
     from pipeline_config.loading import config_digest, load_config
+    from tasks.methods.settings import settle
 
     loaded = load_config(preset, config, split_overrides(overrides))
+    settled = settle(loaded.training)
     print(f"# digest: {config_digest(loaded)}")
+    for note in settled.notes:
+        print(f"# note: {note}")
+    filled = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in settled.filled.items()]
+    print(f"# {loaded.training.method} trains with {', '.join(filled)}")
     print(yaml.safe_dump(loaded.as_json(), sort_keys=False, allow_unicode=True), end="")
 
 

@@ -10,6 +10,7 @@ from deployments.services.lifecycle import up
 from pipeline_config.environment import Machine
 from pipeline_config.loading import load_config
 from tasks.files import LATEST, SUMMARY, read_json, run_folder
+from tasks.methods.settings import settle
 
 EXIT_INTERRUPTED = 130
 _EXIT_CODES = {"passed": 0, "error": 1, "gate_failed": 3, "held": 4, "awaiting_approval": 5, "interrupted": EXIT_INTERRUPTED}
@@ -22,7 +23,8 @@ def run(preset: str, file: Path | None, overrides: Sequence[str], machine: Machi
         ConfigError: before anything heavy is imported and before a service is started.
         ServiceError: a service could not be started.
     """
-    load_config(preset, file, overrides)
+    for note in settle(load_config(preset, file, overrides).training).notes:
+        _say(f"note: {note}")
     machine.apply()
     up(machine, _say)
     register_deployments(machine, _say)

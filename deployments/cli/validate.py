@@ -1,5 +1,6 @@
 """`tunegate validate`: preparation alone, without any server."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import PreparedData
 from tasks.data.findings import DataReport
 from tasks.files import DATA_PAGE, write_atomically
+from tasks.methods.settings import settle
 
 FINE, REFUSED = 0, 3
 """Exit codes."""
@@ -30,6 +32,7 @@ def validate(config: PipelineConfig) -> int:
     from tasks.data.template import template_of
     from tasks.embeddings import embed_texts
 
+    notes = settle(config.training).notes
     workspace = read_machine().workspace
     folder = workspace / "validate" / config_digest(config)[:16]
     history = history_folder(workspace, config.registry.model_name, config.data.split)
@@ -40,7 +43,7 @@ def validate(config: PipelineConfig) -> int:
     except DataError as error:
         Console(stderr=True).print(f"data refused: {error}", markup=False, highlight=False, soft_wrap=True)
         return REFUSED
-    _show(prepared, _draw(prepared, history), Console())
+    _show(prepared, _draw(prepared, history), notes, Console())
     return FINE
 
 
@@ -54,7 +57,7 @@ def _draw(prepared: PreparedData, history: Path) -> DataReport:
     return report
 
 
-def _show(prepared: PreparedData, report: DataReport, console: Console) -> None:
+def _show(prepared: PreparedData, report: DataReport, notes: Sequence[str], console: Console) -> None:
     from tasks.data.quarantine import quarantine_path
 
     table = Table("rows", "count", title="data preparation")
@@ -65,6 +68,7 @@ def _show(prepared: PreparedData, report: DataReport, console: Console) -> None:
             table.add_row(f"  {'quarantined' if found.level == 'removed' else 'noted'}: {found.code}", str(found.count))
     console.print(table)
     lines = [
+        *(f"note        {note}" for note in notes),
         *(f"warning     {warning}" for warning in prepared.warnings),
         f"format      {report.format_reason}",
         f"labels      {_labels(prepared.labels)}",

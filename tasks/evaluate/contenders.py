@@ -15,6 +15,7 @@ from tasks.batching import LAYOUTS, mean_loss
 from tasks.chat import encode_last_answer, expected_answer
 from tasks.engine import TransformersEngine, open_engine
 from tasks.files import sha256_json, stage_store
+from tasks.methods.settings import settle
 from tasks.models import identify_base, load_tokenizer
 from tasks.rows import Message, Row, answer_of, messages_digest, prompt_of, read_rows, spread_evenly
 from tasks.stages import StageResult, run_stage
@@ -161,7 +162,7 @@ class Examiner:
         Of a chat of several turns that is the last answer alone: all before it is prompt, as for the answers that are judged. Training and
         its validation loss count every answer.
         """
-        batch = self._config.training.per_device_train_batch_size  # fits in memory: training used it
+        batch = settle(self._config.training).training.per_device_train_batch_size  # fits in memory: training used it
         inputs = {
             "questions": questions.digest, "adapter": adapter.digest if adapter else None, "base": self._base(),
             "layout": self._layout.name, "batch": batch,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline_config.training import TrainingConfig
+from tasks.methods.defaults import Defaults
 from tasks.methods.method import Method
 
 # Names that Hugging Face's decoder families give their attention projections, fused ones included.
@@ -13,15 +14,10 @@ _ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "query_key_val
 def _attach(model: Any, training: TrainingConfig) -> Any:
     from peft import LoraConfig, TaskType, get_peft_model
 
-    settings = training.lora
-    config = LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
-        r=settings.r,
-        lora_alpha=settings.lora_alpha or 2 * settings.r,
-        lora_dropout=settings.lora_dropout,
-        use_rslora=settings.use_rslora,
-        target_modules="all-linear" if settings.target_modules == "all-linear" else _attention_of(model),
-    )
+    settings = training.lora.for_peft()
+    if settings["target_modules"] == "attention":
+        settings["target_modules"] = _attention_of(model)
+    config = LoraConfig(task_type=TaskType.CAUSAL_LM, **settings)
     return get_peft_model(model, config)
 
 
@@ -50,4 +46,8 @@ def _load(model: Any, name: str, folder: Path) -> Any:
     return PeftModel.from_pretrained(model, str(folder), adapter_name=name, is_trainable=False)
 
 
-METHOD = Method(name="lora", attach=_attach, save=_save, load=_load)
+_DEFAULTS = Defaults(
+    learning_rate=2e-4, usual_rates=(1e-4, 3e-4), why="below it the few trained weights hardly move, above it large models become unstable"
+)
+
+METHOD = Method(name="lora", defaults=_DEFAULTS, attach=_attach, save=_save, load=_load)

@@ -12,6 +12,7 @@ from pipeline_config.loading import config_digest
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import RunContext
 from tasks.files import run_folder, write_json
+from tasks.methods.settings import settle
 from tasks.mlflow_tracking import MlflowTracker
 
 
@@ -21,14 +22,18 @@ def run_id_of(flow_run_id: str, started: datetime) -> str:
 
 
 def open_run(config: PipelineConfig, machine: Machine, flow_run_id: str, started: datetime) -> RunContext:
-    """Makes the run's folder, keeps the configuration in it, and begins a run in the tracking server."""
+    """Makes the run's folder, keeps the configuration in it, and begins a run in the tracking server.
+
+    The folder has the configuration as it was written, the tracking server has it with the method's defaults filled in.
+    """
     run_id = run_id_of(flow_run_id, started)
     page = f"{machine.prefect_ui_url}/runs/flow-run/{flow_run_id}"
     write_json(run_folder(machine.workspace, run_id) / "config.json", config.as_json())
     tracker = MlflowTracker(machine.mlflow_url)
     tags = {"tunegate.run_id": run_id, "tunegate.config_digest": config_digest(config), "tunegate.prefect_run": page}
     tracked = tracker.open_run(config.registry.experiment, run_id, tags)
-    tracker.log_params(tracked.run_id, dict(_flat(config.as_json())))
+    settled = config.model_copy(update={"training": settle(config.training).training})
+    tracker.log_params(tracked.run_id, dict(_flat(settled.as_json())))
     return RunContext(
         run_id=run_id, workspace=machine.workspace, mlflow_run_id=tracked.run_id, mlflow_run_url=tracked.url, prefect_run_url=page
     )

@@ -17,6 +17,7 @@ from tasks.artifacts import (
     StageRecord,
     TrainedModel,
 )
+from tasks.methods.settings import settle
 from tasks.revision import code_revision
 
 Outcome = Literal["passed", "gate_failed", "held", "awaiting_approval", "error", "interrupted"]
@@ -125,6 +126,7 @@ def _notes(config: PipelineConfig, parts: RunParts) -> list[str]:
     notes = []
     if config.registry.approval == "auto":
         notes.append("approval policy `auto`: a passing verdict was enough, no person approved this version")
+    notes += settle(config.training).notes
     if parts.data is not None:
         notes += [f"data: {warning}" for warning in parts.data.warnings]
     if parts.data is not None and parts.data.canaries:

@@ -11,7 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from pipeline_config.data import SensitiveKind
 from pipeline_config.model import ModelConfig
-from pipeline_config.training import TrainingConfig
+from pipeline_config.training import SettledTraining
 from tasks.artifacts import CurvePoint, LayoutName, Record
 
 
@@ -28,7 +28,7 @@ class TrainingRequest(Record):
     code_revision: str | None
     masked_kinds: tuple[SensitiveKind, ...] = ()
     model: ModelConfig
-    training: TrainingConfig
+    training: SettledTraining
 
 
 class Started(Record):

@@ -15,8 +15,10 @@ from rich.console import Console
 
 from pipeline_config.environment import read_machine
 from pipeline_config.pipeline import PipelineConfig
+from pipeline_config.training import SettledTraining
 from tasks.artifacts import PreparedData, Record, RunContext, TrainedModel
 from tasks.files import stage_store
+from tasks.methods.settings import settle
 from tasks.mlflow_tracking import MlflowTracker
 from tasks.models import identify_base
 from tasks.revision import code_revision
@@ -32,23 +34,25 @@ _SECONDS_BETWEEN_UPDATES = 5.0
 @task(name="train", persist_result=False, cache_policy=NO_CACHE)
 def train(config: PipelineConfig, context: RunContext, prepared: StageResult[PreparedData]) -> StageResult[TrainedModel]:
     """Trains, or reuses what the same rows, base, settings and code produced before."""
-    data = prepared.value
+    data, training = prepared.value, settle(config.training).training
     inputs = {
         "data": data.digest,
         "base": identify_base(config.model, context.workspace).model_dump(mode="json"),
-        "training": config.training.model_dump(mode="json"),
+        "training": training.model_dump(mode="json"),
         "max_new_tokens": config.evaluation.max_new_tokens,
         "masked_kinds": config.data.sensitive.masked_kinds,
     }
-    return run_stage(stage_store(context.workspace), "train", inputs, TrainedModel, lambda folder: _build(config, context, data, folder))
+    return run_stage(
+        stage_store(context.workspace), "train", inputs, TrainedModel, lambda folder: _build(config, training, context, data, folder)
+    )
 
 
-def _build(config: PipelineConfig, context: RunContext, data: PreparedData, folder: Path) -> TrainedModel:
+def _build(config: PipelineConfig, training: SettledTraining, context: RunContext, data: PreparedData, folder: Path) -> TrainedModel:
     machine = read_machine()
     request = TrainingRequest(
         workspace=context.workspace, folder=folder, data_folder=data.folder, data_digest=data.digest, instruction=data.instruction,
         labels=data.labels, max_new_tokens=config.evaluation.max_new_tokens, code_revision=code_revision(), model=config.model,
-        masked_kinds=config.data.sensitive.masked_kinds, training=config.training,
+        masked_kinds=config.data.sensitive.masked_kinds, training=training,
     )  # fmt: skip
     with _watched(MetricsBuffer(MlflowTracker(machine.mlflow_url), context.mlflow_run_id, time.monotonic)) as on_event:
         trained = run_training(request, machine.child_environment(), on_event)

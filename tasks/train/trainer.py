@@ -10,10 +10,11 @@ import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 
 from pipeline_config.errors import TrainingError
-from pipeline_config.training import TrainingConfig
+from pipeline_config.training import SettledTraining, TrainingConfig
 from tasks.artifacts import CurvePoint
 from tasks.batching import Layout, mean_loss, summed_loss
 from tasks.chat import EncodedRow
+from tasks.methods.settings import trainer_fields
 from tasks.train import checkpoints
 from tasks.train.events import Note, Step, Validated, emit
 
@@ -147,8 +148,11 @@ class SealCheckpoints(TrainerCallback):
         checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
 
-def trainer_arguments(training: TrainingConfig, folder: Path, rows: int) -> TrainingArguments:
-    """Trainer's arguments; what it would hide (NaN losses) or send somewhere (reports, hub) is off."""
+def trainer_arguments(training: SettledTraining, folder: Path, rows: int) -> TrainingArguments:
+    """Trainer's arguments; what it would hide (NaN losses) or send somewhere (reports, hub) is off.
+
+    Fields that were given under Trainer's own names go in as they are. Of those that are set here, only the last three can be given.
+    """
     steps_per_epoch = math.ceil(rows / (training.per_device_train_batch_size * training.gradient_accumulation_steps))
     every = math.ceil(steps_per_epoch / training.evals_per_epoch)
     return TrainingArguments(
@@ -156,14 +160,12 @@ def trainer_arguments(training: TrainingConfig, folder: Path, rows: int) -> Trai
         num_train_epochs=training.epochs,
         learning_rate=training.learning_rate,
         per_device_train_batch_size=training.per_device_train_batch_size,
-        per_device_eval_batch_size=4 * training.per_device_train_batch_size,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         warmup_steps=training.warmup_steps,
         lr_scheduler_type=training.lr_scheduler_type,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         seed=training.seed,
-        data_seed=training.seed,
         eval_strategy="steps",
         eval_steps=every,
         save_strategy="steps",
@@ -180,8 +182,13 @@ def trainer_arguments(training: TrainingConfig, folder: Path, rows: int) -> Trai
         report_to="none",
         push_to_hub=False,
         disable_tqdm=True,
-        dataloader_pin_memory=False,
         use_cpu=not torch.cuda.is_available(),
+        **{
+            "per_device_eval_batch_size": 4 * training.per_device_train_batch_size,
+            "data_seed": training.seed,
+            "dataloader_pin_memory": False,
+            **trainer_fields(training),
+        },
     )
 
 

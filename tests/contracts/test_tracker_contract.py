@@ -129,3 +129,9 @@ def test_a_tracker_that_does_not_answer_is_reported(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(RegistryError, match="MLflow did not do what it was asked to"):
         MlflowTracker(f"http://127.0.0.1:{free_ports(1)[0]}").log_dataset("run", dataset())
+
+
+def test_takes_more_parameters_than_fit_into_one_call(place: Place) -> None:
+    run_id = place.open_run()
+    place.tracker.log_params(run_id, {f"key{number}": number for number in range(250)})
+    assert len(place.kept(run_id).params) == 250

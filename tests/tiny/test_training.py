@@ -17,6 +17,7 @@ from tasks.artifacts import Record, TrainedModel
 from tasks.chat import encode_text
 from tasks.engine import open_engine
 from tasks.manifest import read_manifest
+from tasks.methods.settings import settle
 from tasks.models import load_tokenizer
 from tasks.rows import Message, Row, messages_digest, to_messages, write_rows
 from tasks.train.events import Finished, Interrupted, Note, Started, Step, TrainingRequest, Validated
@@ -61,7 +62,7 @@ def request(tiny: tuple[ModelConfig, Path], folder: Path, **training: object) ->
     settings = {"epochs": 2, "learning_rate": 1e-2, "lora": {"lora_dropout": 0.0}, **training}
     return TrainingRequest(
         workspace=root, folder=folder, data_folder=root / "data", data_digest="d", instruction="Route this ticket.", labels=LABELS,
-        max_new_tokens=8, code_revision=None, model=config, training=TrainingConfig.model_validate(settings),
+        max_new_tokens=8, code_revision=None, model=config, training=settle(TrainingConfig.model_validate(settings)).training,
     )  # fmt: skip
 
 

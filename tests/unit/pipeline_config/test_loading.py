@@ -51,7 +51,7 @@ def test_scientific_notation_is_a_number() -> None:
 
 def test_trainers_name_for_epochs_is_accepted_once(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
-    file.write_text("training: {num_train_epochs: 2}\n")
+    file.write_text("training: {num_train_epochs: 2, epochs: 1}\n")
     assert "`epochs` and `num_train_epochs` are the same setting" in faults(file=file)
 
 

@@ -108,6 +108,15 @@ def test_config_show_prints_what_a_run_would_use(tmp_path: Path) -> None:
     assert (expected.training.learning_rate, expected.training.epochs) == (0.002, 1)
 
 
+def test_config_show_says_what_was_mapped_what_is_unusual_and_what_null_means(tmp_path: Path) -> None:
+    done = tunegate("config", "show", "--preset", "smoke", "--set", "training.warmup_ratio=0.3 training.weight_decay=0", workspace=tmp_path)
+
+    comments = [line for line in done.stdout.splitlines() if line.startswith("#")]
+    assert any(line.startswith("# note: training.warmup_ratio is taken as training.warmup_steps = 0.3") for line in comments)
+    assert any(line.startswith("# note: training.warmup_steps is 0.3; usual is 0 to 0.2: ") for line in comments)
+    assert comments[-1].startswith("# lora trains with learning_rate 0.002, epochs 2, warmup_steps 0.3, ")
+
+
 def test_an_unknown_option_is_named(tmp_path: Path) -> None:
     done = tunegate("run", "--presett", "smoke", workspace=tmp_path)
 

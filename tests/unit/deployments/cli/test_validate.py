@@ -10,6 +10,7 @@ from pipeline_config.gates import GateConfig, OverfittingGate, ThresholdGate
 from pipeline_config.model import ModelConfig
 from pipeline_config.pipeline import PipelineConfig
 from pipeline_config.registry import RegistryConfig
+from pipeline_config.training import TrainingConfig
 from tests.builders import tiny_base
 from tests.unit.tasks.data.data_builders import data_config, ticket, tickets, write_jsonl
 
@@ -41,6 +42,15 @@ def test_fit_data_exits_with_zero_and_says_what_became_of_each_row(
     files = list((workspace / "validate").glob("*/quarantine.parquet"))
     assert len(files) == 1
     assert str(files[0]) in shown
+
+
+def test_what_is_unusual_about_the_training_settings_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = pipeline(data_config(write_jsonl(tmp_path / "a.jsonl", tickets())), tiny_base(tmp_path / "base"))
+    training = TrainingConfig.model_validate({"warmup_ratio": 0.5})
+    assert validate(config.model_copy(update={"training": training})) == 0
+    shown = capsys.readouterr().out
+    assert "note        training.warmup_ratio is taken as training.warmup_steps = 0.5" in shown
+    assert "note        training.warmup_steps is 0.5; usual is 0 to 0.2: " in shown
 
 
 def test_refused_data_exits_with_three_and_says_why_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from pipeline_config.errors import TrainingError
 from pipeline_config.gates import OverfittingGate, ThresholdGate
 from pipeline_config.pipeline import PipelineConfig
 from pipeline_config.registry import RegistryConfig
+from pipeline_config.training import TrainingConfig
 from tasks.artifacts import (
     CurvePoint,
     EvaluationResult,
@@ -134,6 +135,13 @@ def test_notes_say_what_was_done_in_another_way_than_usual() -> None:
     notes = "\n".join(summary_of(run, False)["notes"])
     assert all(words in notes for words in ("no person approved", "padded batches", "2 test rows", "the base answered freely"))
     assert not any("padded" in note for note in summary_of(parts("pass"), False)["notes"])
+
+
+def test_notes_say_which_training_settings_were_mapped_or_are_unusual() -> None:
+    training = TrainingConfig.model_validate({"warmup_ratio": 0.1, "learning_rate": 0.5})
+    notes = summarise(CONFIG.model_copy(update={"training": training}), context(), parts("pass"), "passed", None, None)["notes"]
+    assert any(note.startswith("training.warmup_ratio is taken as") for note in notes)
+    assert any(note.startswith("training.learning_rate is 0.5; usual for lora is") for note in notes)
 
 
 def shown(summary: dict[str, Any]) -> str:
