@@ -25,7 +25,7 @@ Blocks = dict[str, "torch.Tensor"]
 `gather`: for each token behind the prefix, its cell.
 `real`: which cells hold a token, shape (cells, 1).
 `mask`: which keys a row's queries see, shape (width, prefix + width). Key number `k` has position `k`. It is the same for every row: cells
-without a token come last, so no token sees them.
+without a token come last, so no token sees them. The first keys may be virtual: keys and values that have no query of their own.
 """
 
 
@@ -50,6 +50,14 @@ def make_blocks(lengths: Sequence[int], shared: int) -> Blocks:
         "real": real.flatten()[:, None],
         "mask": _within(shared + width, shared, width, None),
     }
+
+
+def widen_blocks(blocks: Blocks, virtual: int) -> Blocks:
+    """Puts `virtual` keys before the shared prefix, which every row sees."""
+    import torch
+
+    mask = blocks["mask"]
+    return {**blocks, "mask": torch.cat([mask.new_ones(len(mask), virtual), mask], dim=1)}
 
 
 @functools.cache
@@ -91,19 +99,22 @@ def _row_attention(
 
     mask = blocks["mask"]
     width, seen = mask.shape
-    rows, shared = len(blocks["spread"]) // width, seen - width
+    # Keys that outnumber queries are virtual. They come first, so that to a row they are more of the prefix.
+    rows, before, virtual = len(blocks["spread"]) // width, seen - width, key.shape[1] - query.shape[1]
     heads, kinds, size = query.shape[0], key.shape[0], query.shape[-1]
-    mask = mask if window is None else mask & _within(window, shared, width, mask.device)
-    (prefix_q, own_q), (prefix_k, own_k), (prefix_v, own_v) = (torch.tensor_split(x, [shared], dim=1) for x in (query, key, value))
+    mask = mask if window is None else mask & _within(window, before, width, mask.device)
+    prefix_q, own_q = torch.tensor_split(query, [before - virtual], dim=1)
+    (prefix_k, own_k), (prefix_v, own_v) = (torch.tensor_split(x, [before], dim=1) for x in (key, value))
     own_q = _spread(own_q, blocks).view(kinds, heads // kinds, rows, width, size).transpose(1, 2)
     keys, values = (
-        torch.cat([prefix[:, None].expand(kinds, rows, shared, size), _spread(own, blocks).view(kinds, rows, width, size)], dim=2)
+        torch.cat([prefix[:, None].expand(kinds, rows, before, size), _spread(own, blocks).view(kinds, rows, width, size)], dim=2)
         for prefix, own in ((prefix_k, own_k), (prefix_v, own_v))
     )
     own = _softmax_attention(own_q, keys, values, mask, dropout).transpose(1, 2).reshape(heads, rows * width, size)
+    shared = before - virtual
     if not shared:
         return _gather(own, blocks)
-    causal = _within(window or shared, 0, shared, mask.device)
+    causal = _within(window or before, virtual, shared, mask.device)
     prefix_q = prefix_q.reshape(kinds, 1, heads // kinds, shared, size)
     prefix = _softmax_attention(prefix_q, prefix_k[:, None], prefix_v[:, None], causal, dropout).reshape(heads, shared, size)
     return torch.cat([prefix, _gather(own, blocks)], dim=1)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.artifacts import LayoutName
 from tasks.attention import make_blocks
+from tasks.attention_masks import masks_by_layer
 from tasks.chat import EncodedRow
 
 if TYPE_CHECKING:
@@ -129,8 +130,16 @@ def pad(rows: Sequence[EncodedRow], pad_id: int) -> Batch:
 
 
 def _packed_logits(model: Any, batch: Batch) -> "torch.Tensor":
-    output = model(**_inputs(batch), logits_to_keep=batch["keep"], use_cache=False)
+    output = model(**_inputs(batch) | _packed_mask(model, batch), logits_to_keep=batch["keep"], use_cache=False)
     return output.logits[0]  # type: ignore[no-any-return]
+
+
+def _packed_mask(model: Any, batch: Batch) -> Batch:
+    """The mask over the whole sequence as this model's layers need it; in blocks, the window is the attention's business."""
+    if "blocks" in batch:
+        return {}
+    config, positions = getattr(model, "module", model).config, batch["position_ids"][0]
+    return {"attention_mask": masks_by_layer(config, batch["attention_mask"], positions[:, None] - positions[None, :])}
 
 
 def _padded_logits(model: Any, batch: Batch) -> "torch.Tensor":

