@@ -30,8 +30,9 @@ without a token come last, so no token sees them. The first keys may be virtual:
 
 
 def use_row_attention(model: Any) -> None:
-    """Switches a model with fused attention to this one. Other models are left alone."""
-    if model.config._attn_implementation == "sdpa":
+    """Switches a model with fused attention to this one, or one that has none only because it caps its scores. Others are left alone."""
+    capped = getattr(model.config, "attn_logit_softcapping", None) is not None
+    if model.config._attn_implementation == "sdpa" or (capped and model.config._attn_implementation == "eager"):
         _register()
         model.set_attn_implementation(NAME)
 
@@ -80,20 +81,36 @@ def _attend(
     """
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    if blocks is None:
+    softcap = options.get("softcap")
+    if blocks is None and softcap is None:
         return sdpa_attention_forward(  # type: ignore[no-any-return]
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
-    unknown = [name for name in ("softcap", "s_aux", "position_bias") if options.get(name) is not None]
+    unknown = [name for name in ("s_aux", "position_bias") if options.get(name) is not None]
     if unknown:
         raise ValueError(f"row attention has no {', '.join(unknown)}")
-    scaled = query[0] * (query.shape[-1] ** -0.5 if scaling is None else scaling)
-    return _row_attention(scaled, key[0], value[0], blocks, options.get("sliding_window"), dropout).transpose(0, 1)[None], None
+    scaled = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    if blocks is None:
+        return _capped_attention(scaled, key, value, attention_mask, dropout, softcap).transpose(1, 2), None
+    rows = _row_attention(scaled[0], key[0], value[0], blocks, options.get("sliding_window"), dropout, softcap)
+    return rows.transpose(0, 1)[None], None
+
+
+def _capped_attention(
+    query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", mask: "torch.Tensor | None", dropout: float, softcap: float | None
+) -> "torch.Tensor":
+    """Attention over rows as transformers lays them out, (rows, heads, tokens, size), for scores that fused attention cannot cap."""
+    rows, heads, tokens, size = query.shape
+    kinds, seen = key.shape[1:3]
+    visible = _within(seen, seen - tokens, tokens, query.device) if mask is None else mask[:, :, None]
+    grouped = query.reshape(rows, kinds, heads // kinds, tokens, size)
+    return _softmax_attention(grouped, key, value, visible, dropout, softcap).reshape(rows, heads, tokens, size)
 
 
 def _row_attention(
-    query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", blocks: Blocks, window: int | None, dropout: float
-) -> "torch.Tensor":
+    query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", blocks: Blocks, window: int | None, dropout: float,
+    softcap: float | None,
+) -> "torch.Tensor":  # fmt: skip
     """Shape (heads, tokens, size) in and out. Heads that share keys are rows of one matrix product."""
     import torch
 
@@ -110,25 +127,31 @@ def _row_attention(
         torch.cat([prefix[:, None].expand(kinds, rows, before, size), _spread(own, blocks).view(kinds, rows, width, size)], dim=2)
         for prefix, own in ((prefix_k, own_k), (prefix_v, own_v))
     )
-    own = _softmax_attention(own_q, keys, values, mask, dropout).transpose(1, 2).reshape(heads, rows * width, size)
+    own = _softmax_attention(own_q, keys, values, mask, dropout, softcap).transpose(1, 2).reshape(heads, rows * width, size)
     shared = before - virtual
     if not shared:
         return _gather(own, blocks)
     causal = _within(window or before, virtual, shared, mask.device)
     prefix_q = prefix_q.reshape(kinds, 1, heads // kinds, shared, size)
-    prefix = _softmax_attention(prefix_q, prefix_k[:, None], prefix_v[:, None], causal, dropout).reshape(heads, shared, size)
+    prefix = _softmax_attention(prefix_q, prefix_k[:, None], prefix_v[:, None], causal, dropout, softcap).reshape(heads, shared, size)
     return torch.cat([prefix, _gather(own, blocks)], dim=1)
 
 
 def _softmax_attention(
-    query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", mask: "torch.Tensor", dropout: float
+    query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", mask: "torch.Tensor", dropout: float, softcap: float | None
 ) -> "torch.Tensor":
-    """Query (kinds, rows, heads of a kind, width, size) against key and value (kinds, rows, seen, size); softmax in fp32."""
+    """Query (kinds, rows, heads of a kind, width, size) against key and value (kinds, rows, seen, size); softmax in fp32.
+
+    Nothing here tells kinds from rows: they may change places. `softcap` c makes a score s into c tanh(s / c) (Gemma 2). A query that sees
+    nothing, as padding may, gets the mean of everything and not "not a number", which would spread.
+    """
+    import torch
     from torch.nn.functional import dropout as drop
 
     kinds, rows, group, width, size = query.shape
     scores = query.reshape(kinds, rows, group * width, size) @ key.transpose(-1, -2)
-    scores = scores.view(kinds, rows, group, width, -1).float().masked_fill(~mask, float("-inf"))
+    scores = scores.view(kinds, rows, group, width, -1).float()
+    scores = (scores if softcap is None else softcap * (scores / softcap).tanh()).masked_fill(~mask, torch.finfo(torch.float32).min)
     weights = drop(scores.softmax(dim=-1).to(value.dtype), dropout) if dropout else scores.softmax(dim=-1).to(value.dtype)
     return (weights.view(kinds, rows, group * width, -1) @ value).view(kinds, rows, group, width, size)
 

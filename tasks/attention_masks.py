@@ -4,6 +4,8 @@ A mask that is handed to a model as (rows, 1, queries, keys) reaches its layers 
 window is put in here, by position: padding, or other rows of a packed sequence, may lie between two neighbours of a row.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +19,32 @@ layer, as `transformers` calls the types."""
 def sliding_window(config: Any) -> int | None:
     """How many positions the layers with a window see, their own included; None where every layer sees everything."""
     return getattr(config.get_text_config(decoder=True), "sliding_window", None)
+
+
+def has_window(model: Any) -> bool:
+    """Whether any layer of a model sees less than everything."""
+    return bool(_holders_of_windows(model))
+
+
+@contextmanager
+def other_window(model: Any, window: int | None) -> Iterator[None]:
+    """Gives all layers that have a window another one for as long as the context lasts; None leaves them as they are."""
+    held = [] if window is None else [(holder, name, getattr(holder, name)) for holder, name in _holders_of_windows(model)]
+    try:
+        for holder, name, _ in held:
+            setattr(holder, name, window)
+        yield
+    finally:
+        for holder, name, before in held:
+            setattr(holder, name, before)
+
+
+def _holders_of_windows(model: Any) -> list[tuple[Any, str]]:
+    """Configurations and layers that say how far attention reaches, and under which name."""
+    parts = [part for module in model.modules() for part in (module, getattr(module, "config", None)) if part is not None]
+    holders = {id(part): part for part in parts}.values()
+    names = ("sliding_window", "attention_chunk_size")
+    return [(holder, name) for holder in holders for name in names if isinstance(getattr(holder, name, None), int)]
 
 
 def masks_by_layer(config: Any, visible: "torch.Tensor", distance: "torch.Tensor") -> Mask:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.artifacts import LayoutName
 from tasks.attention import make_blocks
-from tasks.attention_masks import masks_by_layer
+from tasks.attention_masks import has_window, masks_by_layer, other_window
 from tasks.chat import EncodedRow
 
 if TYPE_CHECKING:
@@ -183,27 +183,66 @@ def to_device(batch: Batch, device: Any) -> Batch:
     return {name: to_device(value, device) if isinstance(value, dict) else value.to(device) for name, value in batch.items()}
 
 
-def choose_layout(model: Any, rows: Sequence[EncodedRow], pad_id: int, *, tolerance: float) -> Layout:
+@dataclass(frozen=True)
+class Refusal:
+    """Why a layout is not used for a model."""
+
+    layout: LayoutName
+    why: str
+
+
+@dataclass(frozen=True)
+class LayoutChoice:
+    """A layout, and what was wrong with each faster one."""
+
+    layout: Layout
+    refused: tuple[Refusal, ...]
+
+
+def choose_layout(model: Any, rows: Sequence[EncodedRow], pad_id: int, *, tolerance: float) -> LayoutChoice:
     """The fastest layout that gives this model the loss of padded rows.
+
+    A model with a sliding window is asked twice: as it is, and with a window that is shorter than the rows, so that a layout that loses the
+    window is found out. Rows longer than the true window may be rare, and of thousands of tokens only a few would be outside.
 
     Args:
         rows: a few rows of different lengths.
         tolerance: largest relative difference of the two losses; rounding in bf16 needs about 1e-2, fp32 1e-5.
     """
-    was_training = model.training
+    was_training, refused = model.training, []
     model.eval()
-    padded = mean_loss(PADDED, model, rows, rows_per_batch=len(rows), pad_id=pad_id)
-    chosen = next(layout for layout in LAYOUTS.values() if _agrees(layout, model, rows, pad_id, padded, tolerance))
+    windows = _windows_to_try(model, rows)
+    wanted = {window: _loss(PADDED, model, rows, pad_id, window) for window in windows}
+    for layout in LAYOUTS.values():
+        why = None if layout is PADDED else _difference(layout, model, rows, pad_id, wanted, tolerance)
+        if why is None:
+            break
+        refused.append(Refusal(layout.name, why))
     model.train(was_training)
-    return chosen
+    return LayoutChoice(layout, tuple(refused))
 
 
-def _agrees(layout: Layout, model: Any, rows: Sequence[EncodedRow], pad_id: int, padded: float, tolerance: float) -> bool:
-    if layout is PADDED:
-        return True
-    try:
-        loss = mean_loss(layout, model, rows, rows_per_batch=len(rows), pad_id=pad_id)
-    # Models of all kinds refuse in ways of their own what they cannot do.
-    except (ValueError, TypeError, RuntimeError):
-        return False
-    return abs(loss - padded) <= tolerance * abs(padded)
+def _windows_to_try(model: Any, rows: Sequence[EncodedRow]) -> list[int | None]:
+    shortest = min(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows)
+    return [None, max(2, shortest // 2)] if has_window(model) else [None]
+
+
+def _loss(layout: Layout, model: Any, rows: Sequence[EncodedRow], pad_id: int, window: int | None) -> float:
+    with other_window(model, window):
+        return mean_loss(layout, model, rows, rows_per_batch=len(rows), pad_id=pad_id)
+
+
+def _difference(
+    layout: Layout, model: Any, rows: Sequence[EncodedRow], pad_id: int, wanted: dict[int | None, float], tolerance: float
+) -> str | None:
+    """What is wrong with a layout, in words."""
+    for window, padded in wanted.items():
+        try:
+            loss = _loss(layout, model, rows, pad_id, window)
+        # Models of all kinds refuse in ways of their own what they cannot do.
+        except (ValueError, TypeError, RuntimeError) as error:
+            return f"{type(error).__name__}: {error}"
+        # Written so that a loss that is not a number agrees with nothing.
+        if not abs(loss - padded) <= tolerance * abs(padded):
+            return f"loss {loss:.6g} where padded rows have {padded:.6g}" + (f", with a window of {window}" if window else "")
+    return None

@@ -41,7 +41,7 @@ def _qwen3(**shape: Any) -> Any:
 def _mistral(**shape: Any) -> Any:
     from transformers import MistralConfig, MistralForCausalLM
 
-    return MistralForCausalLM(MistralConfig(**shape, sliding_window=WINDOW))
+    return MistralForCausalLM(MistralConfig(**({"sliding_window": WINDOW} | shape)))
 
 
 def _phi3(**shape: Any) -> Any:

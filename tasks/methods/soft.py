@@ -16,7 +16,7 @@ from transformers import DynamicCache
 
 from pipeline_config.errors import ModelError
 from tasks.attention import widen_blocks
-from tasks.attention_masks import padding_masks, sliding_window, with_virtual_tokens
+from tasks.attention_masks import padding_masks, with_virtual_tokens
 
 
 class SoftPromptModel(torch.nn.Module):
@@ -55,7 +55,7 @@ class SoftPromptModel(torch.nn.Module):
             past_key_values: a cache; one with tokens in it has the virtual ones too, from the call that filled it.
 
         Raises:
-            ModelError: the model keeps fewer keys than the prefix has.
+            ModelError: a packed mask came without position ids.
         """
         virtual = self._virtual_tokens
         first = past_key_values is None or past_key_values.get_seq_length() == 0
@@ -82,17 +82,19 @@ class SoftPromptModel(torch.nn.Module):
         return bool(self.peft.active_peft_config.peft_type == PeftType.PREFIX_TUNING)
 
     def _prefix_cache(self, rows: int) -> DynamicCache:
-        """The virtual keys and values of each layer. One set serves all rows; gradients of all add up in it."""
+        """The virtual keys and values of each layer. One set serves all rows; gradients of all add up in it.
+
+        PEFT's own cache drops virtual tokens of layers whose sliding window is shorter; here the masks see to the window.
+        """
+        config, encoder = self.peft.active_peft_config, self.peft.prompt_encoder[self.peft.active_adapter]
+        weights = encoder.embedding.weight
+        if not config.inference_mode:
+            weights = encoder(torch.arange(config.num_virtual_tokens, device=weights.device))
+        shape = (config.num_virtual_tokens, config.num_layers, 2, config.num_attention_heads, -1)
         cache = DynamicCache()
-        for number, layer in enumerate(self.peft.get_prompt(batch_size=1).layers):
-            kept = layer.keys.shape[-2] if layer.is_initialized else 0
-            if kept != self._virtual_tokens:
-                raise ModelError(
-                    f"layer {number} keeps {kept} of {self._virtual_tokens} virtual tokens", where="prefix tuning",
-                    expected=f"a prefix that fits every layer (sliding window: {sliding_window(self.config)})",
-                    hint="set fewer virtual tokens, or another method",
-                )  # fmt: skip
-            cache.update(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1), number)
+        for number, layer in enumerate(weights.to(self.peft.base_model_torch_dtype).view(shape).permute(1, 2, 3, 0, 4)):
+            key, value = (half.expand(rows, -1, -1, -1) for half in layer)
+            cache.update(key, value, number)
         return cache
 
     def _prepended(self, input_ids: torch.Tensor, position_ids: torch.Tensor | None, keep: int | torch.Tensor) -> dict[str, Any]:

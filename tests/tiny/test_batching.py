@@ -28,6 +28,7 @@ from tasks.chat import EncodedRow, encode_row
 from tasks.methods import METHODS
 from tasks.models import LoadedBase, load_base
 from tasks.rows import Message, Row, to_messages
+from tests.architectures import tiny_model
 from tests.builders import tiny_base
 
 RowsOf = Callable[[LoadedBase], list[EncodedRow]]
@@ -149,15 +150,42 @@ def test_a_sliding_window_counts_positions_and_not_places(tmp_path: Path) -> Non
     rows = encoded(base)
     loss = mean_loss(BLOCKS, model, rows, rows_per_batch=4, pad_id=0)
     assert loss == pytest.approx(mean_loss(PADDED, model, rows, rows_per_batch=4, pad_id=0), rel=1e-5)
-    assert choose_layout(model, rows, 0, tolerance=1e-5) is BLOCKS
+    assert choose_layout(model, rows, 0, tolerance=1e-5).layout is BLOCKS
     model.set_attn_implementation("sdpa")
-    assert choose_layout(model, rows, 0, tolerance=1e-5) is PACKED
+    assert choose_layout(model, rows, 0, tolerance=1e-5).layout is PACKED
+
+
+def test_a_layout_that_loses_the_window_is_found_out_by_rows_shorter_than_it(base: LoadedBase) -> None:
+    class Forgetful(torch.nn.Module):
+        """A model whose layers have a window that its own configuration does not mention."""
+
+        device = torch.device("cpu")
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = tiny_model("mistral", vocab_size=base.model.config.vocab_size, sliding_window=1000)
+            self.inner.set_attn_implementation("sdpa")
+            self.config = base.model.config
+
+        def forward(self, **inputs: Any) -> Any:
+            return self.inner(**inputs)
+
+    rows = encoded(base)
+    model = Forgetful()
+    packed, padded = (mean_loss(layout, model, rows, rows_per_batch=4, pad_id=0) for layout in (PACKED, PADDED))
+    assert packed == pytest.approx(padded, rel=1e-5)
+    choice = choose_layout(model, rows, 0, tolerance=1e-5)
+    assert choice.layout is PADDED
+    assert {refusal.layout for refusal in choice.refused} == {"blocks", "packed"}
+    assert "where padded rows have" in choice.refused[1].why
+    assert "with a window of" in choice.refused[1].why
+    assert model.inner.config.sliding_window == 1000
 
 
 def test_an_attention_that_follows_masks_alone_is_not_given_blocks(base: LoadedBase, tmp_path: Path) -> None:
     model = load_base(tiny_base(tmp_path), tmp_path).model
     model.set_attn_implementation("sdpa")
-    assert choose_layout(model, encoded(base), 0, tolerance=1e-5) is PACKED
+    assert choose_layout(model, encoded(base), 0, tolerance=1e-5).layout is PACKED
 
 
 def test_a_row_never_sees_another_row(base: LoadedBase) -> None:
@@ -195,5 +223,5 @@ def test_a_model_that_ignores_the_block_mask_is_trained_on_padded_rows(base: Loa
             mask = attention_mask if attention_mask.dim() == 2 else None
             return base.model(input_ids=input_ids, attention_mask=mask, **options)
 
-    assert choose_layout(Leaky(), encoded(base), 0, tolerance=1e-5) is PADDED
-    assert choose_layout(base.model, encoded(base), 0, tolerance=1e-5) is BLOCKS
+    assert choose_layout(Leaky(), encoded(base), 0, tolerance=1e-5).layout is PADDED
+    assert choose_layout(base.model, encoded(base), 0, tolerance=1e-5).layout is BLOCKS
