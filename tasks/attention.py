@@ -5,12 +5,15 @@ spread to equal width, so that a few matrix products do all rows at once, and ga
 
     queries (rows, width)  x  keys (rows, prefix + width)
 
-Fused attention is the better choice on a GPU; on a CPU its backward pass is the dearest part of a training step (docs/log.md).
+On a CPU the backward pass of fused attention is the dearest part of a training step (docs/log.md), until rows are so long that plain
+products are dearer, and hold a score for each pair of tokens besides. On a GPU see `tasks.attention_cuda`.
 """
 
 import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from tasks.attention_cuda import cuda_attention
 
 if TYPE_CHECKING:
     import torch
@@ -18,8 +21,11 @@ if TYPE_CHECKING:
 NAME = "tunegate_rows"
 """What transformers knows this attention by. Without `blocks` it is transformers' own fused attention."""
 
-Blocks = dict[str, "torch.Tensor"]
-"""Where the rows of a packed sequence are.
+_LONG = 2**17
+"""Scores of one head and row above which fused attention is faster: with 8 rows of 256 plain products take 0.9 of its time, of 512 2.2."""
+
+Blocks = dict[str, Any]
+"""Where the rows of a packed sequence are, as `tasks.attention_cuda` needs it, or for row attention:
 
 `spread`: for each cell of (rows, width), a token's index behind the prefix, shape (cells,).
 `gather`: for each token behind the prefix, its cell.
@@ -57,6 +63,8 @@ def widen_blocks(blocks: Blocks, virtual: int) -> Blocks:
     """Puts `virtual` keys before the shared prefix, which every row sees."""
     import torch
 
+    if "mask" not in blocks:  # the kernels for CUDA see it from the shapes
+        return blocks
     mask = blocks["mask"]
     return {**blocks, "mask": torch.cat([mask.new_ones(len(mask), virtual), mask], dim=1)}
 
@@ -92,8 +100,8 @@ def _attend(
     scaled = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     if blocks is None:
         return _capped_attention(scaled, key, value, attention_mask, dropout, softcap).transpose(1, 2), None
-    rows = _row_attention(scaled[0], key[0], value[0], blocks, options.get("sliding_window"), dropout, softcap)
-    return rows.transpose(0, 1)[None], None
+    rows = cuda_attention(blocks) or _row_attention
+    return rows(scaled[0], key[0], value[0], blocks, options.get("sliding_window"), dropout, softcap).transpose(0, 1)[None], None
 
 
 def _capped_attention(
@@ -149,11 +157,25 @@ def _softmax_attention(
     from torch.nn.functional import dropout as drop
 
     kinds, rows, group, width, size = query.shape
+    if softcap is None and width * key.shape[2] > _LONG:
+        return _fused_attention(query, key, value, mask, dropout)
     scores = query.reshape(kinds, rows, group * width, size) @ key.transpose(-1, -2)
     scores = scores.view(kinds, rows, group, width, -1).float()
     scores = (scores if softcap is None else softcap * (scores / softcap).tanh()).masked_fill(~mask, torch.finfo(torch.float32).min)
     weights = drop(scores.softmax(dim=-1).to(value.dtype), dropout) if dropout else scores.softmax(dim=-1).to(value.dtype)
     return (weights.view(kinds, rows, group * width, -1) @ value).view(kinds, rows, group, width, size)
+
+
+def _fused_attention(
+    query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", mask: "torch.Tensor", dropout: float
+) -> "torch.Tensor":
+    """As :func:`_softmax_attention`, holding no scores. The mask is the same for all rows."""
+    from torch.nn.functional import scaled_dot_product_attention
+
+    kinds, rows, group, width, size = query.shape
+    keys, values = (x.reshape(kinds * rows, 1, -1, size).expand(-1, group, -1, -1) for x in (key, value))
+    queries = query.reshape(kinds * rows, group, width, size)
+    return scaled_dot_product_attention(queries, keys, values, mask, dropout, scale=1.0).view(kinds, rows, group, width, size)
 
 
 def _within(window: int, shared: int, width: int, device: Any) -> "torch.Tensor":

@@ -12,7 +12,6 @@ from pipeline_config.training import TrainingConfig
 from tasks.attention import use_row_attention
 from tasks.batching import (
     BLOCKS,
-    LAYOUTS,
     PACKED,
     PADDED,
     Layout,
@@ -71,6 +70,7 @@ ROWS = pytest.mark.parametrize(
     [encoded, partial(encoded, instruction=None), conversations, mixed],
     ids=["long shared prefix", "short shared prefix", "several turns", "plain chats and several turns"],
 )
+EVERY = pytest.mark.parametrize("layout", [BLOCKS, PACKED, PADDED], ids=lambda layout: layout.name)
 FAST = pytest.mark.parametrize("layout", [BLOCKS, PACKED], ids=lambda layout: layout.name)
 
 
@@ -106,7 +106,7 @@ def test_gradients_equal_padded_gradients(tmp_path: Path, rows_of: RowsOf, layou
         torch.testing.assert_close(gradient, padded[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+@EVERY
 def test_targets_are_the_answers_and_their_ends_and_nothing_else(base: LoadedBase, layout: Layout) -> None:
     rows = conversations(base)
     answers = [f"queue {len(text)}<|end|>" for count in (2, 3, 4) for text in TEXTS[:count]]
@@ -116,7 +116,7 @@ def test_targets_are_the_answers_and_their_ends_and_nothing_else(base: LoadedBas
     assert TEXTS[1] in base.tokenizer.decode(layout.collate(everything, 0)["labels"][0])
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+@EVERY
 def test_the_loss_is_that_of_the_answers_alone(base: LoadedBase, layout: Layout) -> None:
     """Against probabilities read off whole rows, without any of our batching."""
     total, count = 0.0, 0
