@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import DynamicCache
 
 from tasks.attention import _row_attention, make_blocks, widen_blocks
 from tasks.attention_cuda import flex_attention, in_segments
-from tasks.attention_masks import has_window
+from tasks.attention_masks import has_window, padding_masks
 from tasks.batching import BLOCKS, FLEX, PACKED, PADDED, Layout, choose_layout, mean_loss, pack_in_blocks, summed_loss
 from tests.architectures import FAMILIES, WINDOW, random_rows, tiny_model
 
@@ -66,6 +67,20 @@ def test_a_model_without_row_attention_is_trained_packed_and_says_why(family: st
     assert choice.layout is PACKED, choice.refused
     assert [refusal.layout for refusal in choice.refused] == ["blocks"]
     assert choice.refused[0].why
+
+
+@FAMILY
+def test_padding_behind_a_shared_prefix_does_not_move_the_window(family: str) -> None:
+    model = tiny_model(family)
+    prefix, own = torch.randint(2, 100, (1, 11)), torch.randint(2, 100, (1, 5))
+    gap = torch.zeros(1, 4, dtype=torch.long)
+    seen = torch.tensor([[1] * 11 + [0] * 4 + [1] * 5])
+    positions = torch.cat([torch.zeros(1, 4, dtype=torch.long), torch.arange(11, 16)[None]], dim=1)
+    with torch.no_grad():
+        cache = model(prefix, past_key_values=DynamicCache(), use_cache=True).past_key_values
+        mask = padding_masks(model.config, seen, 9)
+        padded = model(torch.cat([gap, own], dim=1), attention_mask=mask, position_ids=positions, past_key_values=cache).logits[:, -5:]
+        torch.testing.assert_close(padded, model(torch.cat([prefix, own], dim=1)).logits[:, -5:], rtol=1e-4, atol=1e-5)
 
 
 @FAMILY

@@ -225,3 +225,24 @@ def test_a_model_that_ignores_the_block_mask_is_trained_on_padded_rows(base: Loa
 
     assert choose_layout(Leaky(), encoded(base), 0, tolerance=1e-5).layout is PADDED
     assert choose_layout(base.model, encoded(base), 0, tolerance=1e-5).layout is BLOCKS
+
+
+def test_a_layout_with_the_right_loss_and_wrong_gradients_is_not_used(base: LoadedBase) -> None:
+    class HalfHearted(torch.nn.Module):
+        """Learns half as much from packed rows, as a kernel with a broken backward pass may."""
+
+        device, config = torch.device("cpu"), base.model.config
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = tiny_model("llama", vocab_size=base.model.config.vocab_size)
+
+        def forward(self, attention_mask: torch.Tensor, **inputs: Any) -> Any:
+            output = self.inner(attention_mask=attention_mask, **inputs)
+            if attention_mask.dim() == 4:
+                output.logits = (output.logits + output.logits.detach()) / 2
+            return output
+
+    choice = choose_layout(HalfHearted(), encoded(base), 0, tolerance=1e-5)
+    assert choice.layout is PADDED
+    assert all(refusal.why.startswith("gradient norm") for refusal in choice.refused)
