@@ -125,7 +125,7 @@ def _dots(found: Mapping[str, Measured], across: Callable[[float], float], down:
 
 
 def _count(decade: int) -> str:
-    return f"{10 ** (decade % 3)}{' KMG'[decade // 3]}".replace(" ", "")
+    return f"{10 ** (decade % 3)}{' KMB'[decade // 3]}".replace(" ", "")
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, more: str = "") -> str:

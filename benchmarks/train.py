@@ -98,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description="Training beside TRL and LLaMA-Factory.")
     parser.add_argument("--quick", action="store_true", help="a few rows, once; writes to the workspace")
     quick = parser.parse_args(arguments).quick
+    for peer in PEERS:
+        python_of(peer)  # before anything is measured
     folder = read_machine().workspace / "benchmarks" / "train"
     shutil.rmtree(folder, ignore_errors=True)
     rows = (QUICK_ROWS, QUICK_HELDOUT) if quick else (ROWS, HELDOUT)

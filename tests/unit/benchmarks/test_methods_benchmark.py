@@ -124,7 +124,7 @@ def test_the_plot_is_drawing_all_methods_inside_its_frame() -> None:
     assert all(64 <= float(dot.get("cx", "0")) <= 610 and 24 <= float(dot.get("cy", "0")) <= 364 for dot in dots)
     texts = [text.text for text in root.findall("{*}text")]
     assert {NAMES[method] for method in sizes} <= set(texts)
-    assert {"10K", "100K", "1M", "100M", "1G"} <= set(texts)
+    assert {"10K", "100K", "1M", "100M", "1B"} <= set(texts)
 
 
 def test_names_of_methods_that_are_alike_do_not_lie_over_each_other() -> None:
