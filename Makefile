@@ -14,7 +14,7 @@ TUNEGATE := $(BIN)/tunegate
 OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config "$(CONFIG)") $(if $(SET),--set "$(SET)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast bench-data lint clean
+.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast bench-data bench-train bench-methods peers lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
@@ -74,6 +74,15 @@ test-fast: $(READY) ## unit and architecture tests
 
 bench-data: $(READY) ## data preparation at a million rows, into benchmarks/results/data.json; BANKING77_DIR as for that preset
 	@$(BIN)/python -m benchmarks.data
+
+bench-train: $(READY) ## training beside TRL and LLaMA-Factory, into benchmarks/results/train.json; first `make peers`
+	@$(BIN)/python -m benchmarks.train
+
+bench-methods: $(READY) ## all seven methods on Banking77, into benchmarks/results/methods.json and docs; a killed run goes on
+	@$(BIN)/python -m benchmarks.methods
+
+peers: $(READY) ## environments of the tools that benchmarks compare with, under peers in the workspace (about 3 GB)
+	@$(BIN)/python -m benchmarks.peers
 
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check .
