@@ -4,6 +4,7 @@
 train.csv and test.csv. Tables go to `benchmarks/data` in the workspace.
 """
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -31,6 +32,7 @@ from benchmarks.data_recall import (
 from benchmarks.results import Bar, Peer, as_lines, exit_code, result_of, versions_of, write_result
 from pipeline_config.data import ColumnMapping, DataConfig, SensitiveConfig, SourceConfig
 from pipeline_config.environment import read_machine
+from tasks.embeddings import EmbeddedEmbedder
 
 ROOT = Path(__file__).parent.parent
 SEED = 1
@@ -41,6 +43,7 @@ RECALL_RATE = 0.02
 INSTRUCTION = "Name the one label that fits the message."
 """One for all rows, as a table of labels has it: only then does a blank input leave nothing to ask."""
 ALTERNATIONS = 3
+TICKETS = 1_000
 
 _GIB = 2**30
 
@@ -68,8 +71,9 @@ NOTES = (
     f"Planted faults: {RECALL_ROWS} rows, JSON Lines, one constant instruction, rare kinds raised to {RECALL_RATE:.0%} each. A row counts "
     "only under its own code, a hard negative under any. Precision is against as many hard negatives as faults.",
     "Near duplicates: found if in one group with their original or another row made from it, or removed as one of these.",
-    "Paraphrases: each text is looked for among all others, as preparation does. The figures alone judge each pair on its own, at a score "
-    "that was chosen on the same pairs; low word overlap would tell these apart as well.",
+    "Paraphrases: each text is looked for among all others, as preparation does. The figures alone judge each pair on its own. "
+    "Low word overlap would tell these pairs apart as well; of the hard pairs it would not, as they have both kinds both ways. Half of the "
+    "first file chose the constants. helpdesk_flagged: half of the sample's tickets against the other, where hardly any says the same.",
     "pandas and pandera: text columns of Arrow strings, expressions that Arrow can run itself, pandera's pandas backend, lazy=True, "
     "vectorised checks; check digits only in rows that an expression picks. In memory, alternating with ours in one process, medians of "
     f"{ALTERNATIONS}; both look for national identifiers.",
@@ -196,19 +200,31 @@ def alternate(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple
 def measure_paraphrases() -> dict[str, float]:
     """Pairs of one meaning in other words, and of two meanings in much the same words: each pair on its own, and looked for among all."""
     from tasks.data.meaning import SAME, find_overlap, score_pairs
-    from tasks.embeddings import load_embedder
 
-    texts, others, same = read_pairs(Path(__file__).parent / "paraphrases.jsonl")
-    embed = load_embedder().embed
-    overlap = find_overlap(texts, embed(texts), others, embed(others), embed)
-    alone = count_pairs(same, np.flatnonzero(score_pairs(texts, others, embed) >= SAME).tolist())
-    among_all = count_pairs(same, overlap.filter(pl.col("row") == pl.col("held"))["row"].to_list())
-    return {
-        "recall_paraphrase_leak": among_all.recall,
-        "paraphrase_precision": among_all.precision,
-        "recall_paraphrase_alone": alone.recall,
-        "paraphrase_precision_alone": alone.precision,
-    }
+    embedder = EmbeddedEmbedder()
+    figures: dict[str, float] = {}
+    for file, suffix in (("paraphrases.jsonl", ""), ("paraphrases_hard.jsonl", "_hard")):
+        texts, others, same = read_pairs(Path(__file__).parent / file)
+        overlap = find_overlap(texts, embedder.embed(texts), others, embedder.embed(others), embedder)
+        alone = count_pairs(same, np.flatnonzero(score_pairs(texts, others, embedder) >= SAME).tolist())
+        among_all = count_pairs(same, overlap.filter(pl.col("row") == pl.col("held"))["row"].to_list())
+        figures |= {
+            f"recall_paraphrase_leak{suffix}": among_all.recall,
+            f"paraphrase_precision{suffix}": among_all.precision,
+            f"recall_paraphrase_alone{suffix}": alone.recall,
+            f"paraphrase_precision_alone{suffix}": alone.precision,
+        }
+    return figures | {"helpdesk_flagged": measure_flagged(embedder)}
+
+
+def measure_flagged(embedder: EmbeddedEmbedder) -> float:
+    """Share of half of 1,000 tickets of the sample that are matched with one of the other half: most of them should not be."""
+    from tasks.data.meaning import find_overlap
+
+    path = ROOT / "pipeline_config" / "samples" / "helpdesk_routing.jsonl"
+    distinct = sorted(set(pl.read_ndjson(path)["input"].drop_nulls()), key=lambda text: hashlib.sha256(text.encode()).digest())
+    tickets, held = distinct[: TICKETS // 2], distinct[TICKETS // 2 : TICKETS]
+    return find_overlap(tickets, embedder.embed(tickets), held, embedder.embed(held), embedder).height / len(tickets)
 
 
 def measure_false_quarantine() -> dict[str, float]:

@@ -30,7 +30,7 @@ def validate(config: PipelineConfig) -> int:
     from tasks.data.assignments import assignments_path, history_folder, read_assignments
     from tasks.data.prepare import prepare_data
     from tasks.data.template import template_of
-    from tasks.embeddings import embed_texts
+    from tasks.embeddings import EmbeddedEmbedder
 
     notes = settle(config.training).notes
     workspace = read_machine().workspace
@@ -39,7 +39,7 @@ def validate(config: PipelineConfig) -> int:
     recorded = read_assignments(assignments_path(history))
     try:
         template = template_of(config.model, workspace)
-        prepared = prepare_data(config.data, template=template, folder=folder, recorded=recorded, embed=embed_texts)
+        prepared = prepare_data(config.data, template=template, folder=folder, recorded=recorded, embedder=EmbeddedEmbedder())
     except DataError as error:
         Console(stderr=True).print(f"data refused: {error}", markup=False, highlight=False, soft_wrap=True)
         return REFUSED

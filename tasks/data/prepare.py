@@ -16,7 +16,7 @@ from tasks.data.canaries import canaries
 from tasks.data.chats import with_digests, with_messages
 from tasks.data.deduplicate import add_keys
 from tasks.data.fates import INDEX, Fates, decide
-from tasks.data.meaning import Embed
+from tasks.data.paraphrases import Embedder
 from tasks.data.quarantine import Quarantine
 from tasks.data.reporting import Outcome, build_report, warnings_of, write_report
 from tasks.data.rowchecks import RowChecks
@@ -32,7 +32,7 @@ _SPOOLED = ("row_id", "file", "line", "instruction", "input", "output", "turns",
 
 
 def prepare_data(
-    data: DataConfig, *, template: ChatTemplate, folder: Path, recorded: pl.DataFrame | None = None, embed: Embed | None = None
+    data: DataConfig, *, template: ChatTemplate, folder: Path, recorded: pl.DataFrame | None = None, embedder: Embedder | None = None
 ) -> PreparedData:
     """Reads, checks, deduplicates and splits the rows of a source, and writes them to a folder.
 
@@ -44,7 +44,7 @@ def prepare_data(
         template: what rows have to fit.
         folder: gets the files of `tasks.artifacts.PreparedData`; `quarantine.parquet` is there even if the data is refused.
         recorded: sides of texts in earlier runs (`tasks.data.assignments.ASSIGNMENTS`); null: none.
-        embed: makes sentence embeddings (`tasks.embeddings`); null: rows are not compared by meaning.
+        embedder: makes sentence embeddings (`tasks.embeddings`); null: rows are not compared by meaning.
 
     Raises:
         DataError: the source cannot be read, too many rows are unfit, there is one class only, or a side is empty.
@@ -67,7 +67,7 @@ def prepare_data(
         fates.split.select(*SPLIT).write_parquet(folder / "split.parquet")
         prepared = _write_sides(data, folder, fates, spool, counts)
         outcome = Outcome(spool, fates, counts, quarantine, checks.kept(), source.format, prepared.digest)
-        report = build_report(data, outcome, template=template, embed=embed)
+        report = build_report(data, outcome, template=template, embedder=embedder)
         write_report(folder, report)
         return prepared.model_copy(update={"warnings": warnings_of(report)})
 

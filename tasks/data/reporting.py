@@ -17,8 +17,8 @@ from tasks.data.fates import Fates
 from tasks.data.findings import DataReport, Example, Finding
 from tasks.data.formats import Detected
 from tasks.data.locations import without_secrets
-from tasks.data.meaning import Embed
 from tasks.data.overview import look_over
+from tasks.data.paraphrases import Embedder
 from tasks.data.policies import Tally
 from tasks.data.profile import Languages, build_profile
 from tasks.data.quarantine import Quarantine
@@ -77,20 +77,20 @@ class Outcome:
     digest: str
 
 
-def build_report(data: DataConfig, outcome: Outcome, *, template: ChatTemplate, embed: Embed | None) -> DataReport:
+def build_report(data: DataConfig, outcome: Outcome, *, template: ChatTemplate, embedder: Embedder | None) -> DataReport:
     """Looks at the rows as a whole and adds what was found row by row.
 
     Args:
-        embed: makes sentence embeddings; null: rows are not compared by meaning.
+        embedder: makes sentence embeddings; null: rows are not compared by meaning.
     """
-    embedded_rows = data.checks.embedded_rows if embed else 0
+    embedded_rows = data.checks.embedded_rows if embedder else 0
     overview = look_over(outcome.spool, outcome.fates.kept("text", "side"), most=MOST_ROWS, most_of_side=embedded_rows)
     diversity = build_diversity(overview.sample, overview.rows["told"])
     sample = sample_rows(overview.sample, SAMPLE_ROWS)
     told = [language for language in detect_languages(sample["input"].fill_null("").to_list()) if language is not None]
     chats = sample.select("instruction", "input", "output", "turns").iter_rows()
     tokens = [template.count_tokens(messages_of(*chat)) for chat in chats]
-    meaning = check_meaning(overview.sample, embedded_rows, embed, excerpt) if embed else Meaning((), None)
+    meaning = check_meaning(overview.sample, embedded_rows, embedder, excerpt) if embedder else Meaning((), None)
     profile = build_profile(overview.rows, tokens=tokens, languages=Languages(_shares(told), len(told)), embedded=meaning.embedded)
     found = [*_removed(outcome), *_kept(outcome), *_duplicates(outcome)]
 

