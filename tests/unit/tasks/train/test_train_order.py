@@ -44,14 +44,14 @@ def test_rows_meet_others_in_another_epoch(order: Order) -> None:
 @given(seed=st.integers(0, 1000), batch_size=st.sampled_from([2, 4, 8, 16]))
 def test_rows_of_similar_length_leave_little_to_pad(seed: int, batch_size: int) -> None:
     by_length = padded_share(LENGTHS, length_order(LENGTHS, batch_size, seed, 0), batch_size)
-    assert by_length < 0.08
+    assert by_length < 0.04
     assert by_length < padded_share(LENGTHS, CHANCE, batch_size) / 3
 
 
 @given(seed=st.integers(0, 1000), batch_size=st.sampled_from([2, 4, 8, 16]))
 def test_steps_have_a_steady_number_of_tokens(seed: int, batch_size: int) -> None:
     steady = spread_of_tokens(LENGTHS, steady_order(LENGTHS, batch_size, seed, 0), batch_size)
-    assert steady < 1.2
+    assert steady < 1.3  # pairs are the hardest; eight rows stay below 1.08
     assert steady - 1 < (spread_of_tokens(LENGTHS, CHANCE, batch_size) - 1) / 2
 
 
