@@ -10,7 +10,7 @@ import polars as pl
 
 from tasks.data.clusters import components
 from tasks.data.deduplicate import normalise
-from tasks.data.examples import SHOWN, Excerpt, examples_of
+from tasks.data.examples import SHOWN, Show
 from tasks.data.findings import Finding
 from tasks.data.labels import are_labels
 
@@ -32,7 +32,7 @@ _UNEQUAL = 10
 _SEPARATORS = re.compile(r"[\s_./\\|:;,!?'’\"`()\[\]{}‐-―-]+")
 
 
-def find_inconsistent_answers(rows: pl.DataFrame, excerpt: Excerpt) -> Finding | None:
+def find_inconsistent_answers(rows: pl.DataFrame, show: Show) -> Finding | None:
     """Prompts that are answered in more than one way.
 
     Labels are compared by :func:`main_spellings`, other answers after normalising. Different labels for one prompt are a fault; free text
@@ -53,7 +53,7 @@ def find_inconsistent_answers(rows: pl.DataFrame, excerpt: Excerpt) -> Finding |
         looked_at=rows.height,
         message=f"prompts with different answers: {prompts}, in {several.height} of {rows.height} rows",
         hint="at most one label can be right: compare these rows and correct or remove them" if labelled else "",
-        examples=examples_of(first, excerpt),
+        examples=show(first),
     )
 
 

@@ -4,8 +4,9 @@ import polars as pl
 
 from tasks.data.consistency import find_inconsistent_answers, find_mixed_labels, labels_of
 from tasks.data.diversity import find_low_diversity
-from tasks.data.examples import SHOWN, Excerpt
+from tasks.data.examples import SHOWN, Excerpt, Show
 from tasks.data.findings import Diversity, Finding
+from tasks.data.overview import Overview
 from tasks.data.triggers import find_triggers
 
 FEW_ROWS, MANY_ROWS = 1_000, 100_000
@@ -19,22 +20,23 @@ LARGEST_RATIO = 10
 """Rows of a label below which it is named, and how many times more the largest may have. Banking77: 35 rows, 5.3 times."""
 
 
-def check_dataset(rows: pl.DataFrame, diversity: Diversity, excerpt: Excerpt) -> list[Finding]:
+def check_dataset(overview: Overview, diversity: Diversity, show: Show, excerpt: Excerpt) -> list[Finding]:
     """All findings about the rows kept, warnings first.
 
     Args:
-        rows: columns `row_id`, `file`, `line`, `instruction`, `input`, `output`, `prompt`, `text` and `side`, of all sides.
+        overview: of the rows of all sides.
         diversity: of the same rows, by `tasks.data.diversity.build_diversity`.
+        show: makes examples of some of them.
         excerpt: masks and cuts a text.
     """
-    labels = labels_of(rows["output"])
+    rows, labels = overview.rows, labels_of(overview.rows["output"])
     counts = {} if labels is None else _training_rows(rows, labels)
     found = [
         find_size(rows.filter(pl.col("side") == "train").height, len(counts)),
         find_imbalance(counts),
         find_mixed_labels(rows),
-        find_inconsistent_answers(rows, excerpt),
-        find_triggers(rows, excerpt),
+        find_inconsistent_answers(rows, show),
+        find_triggers(overview.sample, excerpt),
         *find_low_diversity(diversity, rows.height, labelled=labels is not None),
     ]
     return sorted((finding for finding in found if finding), key=lambda finding: (finding.level != "warning", finding.code))

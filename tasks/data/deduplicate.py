@@ -25,7 +25,7 @@ DUPLICATES = pl.Schema(
 """Columns of `duplicates.parquet`: each removed row, `exact` or `near`, and the row `of` which it is one and which is kept."""
 
 _FOUND = {"row_id": pl.String, "of": pl.String, "jaccard": pl.Float64}
-_NO_PAIRS = pl.DataFrame(schema={"left": pl.Int64, "right": pl.Int64, "jaccard": pl.Float64})
+NO_PAIRS = pl.DataFrame(schema={"left": pl.Int64, "right": pl.Int64, "jaccard": pl.Float64})
 
 
 def normalise(text: str | None) -> str:
@@ -61,7 +61,7 @@ def find_exact(index: pl.DataFrame) -> pl.DataFrame:
 def find_pairs(index: pl.DataFrame, jaccard: float | None) -> pl.DataFrame:
     """Pairs of rows (`left`, `right`, `jaccard`) whose texts are at least this similar; rows of a test file are compared with none."""
     if jaccard is None:
-        return _NO_PAIRS
+        return NO_PAIRS
     mine = index.with_row_index("place").filter(~pl.col("from_test")).select(pl.col("place").cast(pl.Int64), "normal")
     pairs, places = near_pairs(mine["normal"], jaccard=jaccard), mine["place"]
     return pairs.with_columns(left=places.gather(pairs["left"]), right=places.gather(pairs["right"]))

@@ -31,16 +31,20 @@ _LEAST_FIXED, _LEAST_ROWS = 4, 5
 _SLOT = -1
 
 
-def build_diversity(rows: pl.DataFrame) -> Diversity:
+def build_diversity(rows: pl.DataFrame, told: pl.Series) -> Diversity:
     """Distinct words and pairs of them (Li, Galley, Brockett, Gao, Dolan, NAACL 2016), templates, and the spread of instructions.
 
     Distinct-1 and distinct-2 are those of the first 10,000 words of a sample, as of more words a smaller share is distinct: figures of
     fewer words do not compare. Two words that follow one another count if they stand in one row.
+
+    Args:
+        rows: all rows, or as large a sample (`tasks.data.examples.sample_rows`) as is at hand.
+        told: the instruction of each of all rows, or what stands for it; null where there is none.
     """
     words = _words(sample_rows(rows, _ROWS))
     word, row = words.word[:_WORDS], words.row[:_WORDS]
     pairs = (word[:-1] * len(words.vocabulary) + word[1:])[row[:-1] == row[1:]]
-    counts = rows["instruction"].drop_nulls().value_counts(name="rows")["rows"].to_numpy()
+    counts = told.drop_nulls().value_counts(name="rows")["rows"].sort().to_numpy()
     return Diversity(
         looked_at=np.unique(row).size,
         distinct_1=_distinct_share(word),

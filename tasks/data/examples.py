@@ -9,6 +9,9 @@ from tasks.data.findings import Example
 Excerpt = Callable[[str], str]
 """Masks personal data and secrets in a text, and cuts it."""
 
+Show = Callable[[pl.DataFrame], tuple[Example, ...]]
+"""Makes examples of some rows, known by `row_id`, `file` and `line`, and finds their texts where they are."""
+
 SHOWN = 5
 """Examples of one finding, and names in one message, at most."""
 

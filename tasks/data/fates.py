@@ -6,7 +6,7 @@ import polars as pl
 
 from pipeline_config.data import DataConfig
 from tasks.data.consistency import labels_of
-from tasks.data.deduplicate import KEYS, add_keys, duplicates_table, find_exact, find_near, find_pairs, with_groups
+from tasks.data.deduplicate import NO_PAIRS, add_keys, duplicates_table, find_exact, find_near, find_pairs, with_groups
 from tasks.data.labels import are_labels, one_class_only
 from tasks.data.quarantine import Quarantine
 from tasks.data.sensitive import mask_table
@@ -14,8 +14,8 @@ from tasks.data.sources import Source
 from tasks.data.split import divide, limit_sides
 from tasks.data.spool import Spool
 
-INDEX = ("row_id", "from_test", "file", "line", "group_value", *KEYS)
-"""What memory holds of every row until its fate is decided; the texts themselves are on disk."""
+INDEX = ("row_id", "from_test", "file", "line", "group_value", "text", "exact", "answer", "same_answer")
+"""What memory holds of every row until its fate is decided. Texts are on disk, normalised ones too: those are read to find near rows."""
 
 _PLACE = {"row_id": pl.String, "file": pl.Categorical, "line": pl.Int64}
 _MOST_SPELLINGS = 5_000
@@ -55,16 +55,22 @@ def decide(parts: list[pl.DataFrame], spool: Spool, data: DataConfig, recorded: 
     exact = find_exact(index)
     index = index.join(exact, on="row_id", how="anti", maintain_order="left").drop("exact")
     same_side, same_row = data.split.near_jaccard, data.checks.near_duplicate_jaccard
-    pairs = find_pairs(index, min((bound for bound in (same_side, same_row) if bound is not None), default=None))
+    bounds = [bound for bound in (same_side, same_row) if bound is not None]
+    pairs = find_pairs(_texts_of(index, spool), min(bounds)) if bounds else NO_PAIRS
     near = find_near(index, pairs, same_row)
-    needs_texts = data.source.test_path or data.split.group_column or data.split.benchmark_paths
-    index = index.drop("same_answer", *([] if needs_texts else ["normal"]))
-    index = with_groups(index, pairs, same_side)
+    index = with_groups(index.drop("same_answer"), pairs, same_side)
     sizes = _cluster_sizes(index)
     index = _label(index.join(near, on="row_id", how="anti", maintain_order="left").drop("cluster", "group_value"), spool)
+    if data.source.test_path or data.split.group_column or data.split.benchmark_paths:  # only then rows are compared across sides
+        index = spool.rows(index, ["normal"])
     split = limit_sides(divide(index, data, recorded, _read_benchmark(data), quarantine), data)
     labelled = split["label"].n_unique() > 1
     return Fates(split.drop("label", "from_test", "file", "line"), duplicates_table(places, exact, near), sizes, labelled)
+
+
+def _texts_of(index: pl.DataFrame, spool: Spool) -> pl.DataFrame:
+    """`from_test` and `normal` of each row, in the order of the index: sorted by row id, which is left out to need no room."""
+    return spool.rows(index.select("row_id", "from_test"), ["normal"]).select("from_test", "normal")
 
 
 def _label(index: pl.DataFrame, spool: Spool) -> pl.DataFrame:
@@ -75,7 +81,7 @@ def _label(index: pl.DataFrame, spool: Spool) -> pl.DataFrame:
         raise one_class_only(len(trainable), spool.rows(first)["output"][0])
     if index["answer"].n_unique() > _MOST_SPELLINGS:
         return index.drop("answer").with_columns(label=pl.lit(""))
-    spelled = spool.rows(index.group_by("answer").agg(pl.col("row_id").min())).select("answer", "output")
+    spelled = spool.rows(index.group_by("answer").agg(pl.col("row_id").min()), ["output"]).select("answer", "output")
     labels = labels_of(index.join(spelled, on="answer", how="left", maintain_order="left")["output"])
     return index.drop("answer").with_columns(label=pl.lit("") if labels is None else labels)
 
@@ -84,7 +90,7 @@ def _read_benchmark(data: DataConfig) -> pl.DataFrame:
     """Keys and places of the rows of all benchmark files, masked as ours are: else a row with an address would not be found in them."""
     sources = [Source(data.source.model_copy(update={"path": path, "test_path": None}), None) for path in data.split.benchmark_paths]
     asked = (shard.filter(pl.col("input").is_not_null()) for source in sources for shard in source.shards())
-    shards = [add_keys(mask_table(shard, data.sensitive)).select(INDEX) for shard in asked]
+    shards = [add_keys(mask_table(shard, data.sensitive)).select(*_PLACE, "text", "normal") for shard in asked]
     return pl.concat(shards) if shards else pl.DataFrame(schema={**_PLACE, "text": pl.String, "normal": pl.String})
 
 

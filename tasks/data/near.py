@@ -1,14 +1,10 @@
 """Rows that say nearly the same: MinHash finds candidates, the exact Jaccard similarity decides.
 
-A text is compared by its shingles. From each character on, and from one space before the first, a shingle takes as many characters as make
-up the worth of four letters; beyond the end of the text there are spaces. A letter, digit or sign is worth one; a Han character, kana or
-Hangul syllable, which stands for about as much as two letters, is worth two. The Jaccard similarity of two texts is the number of distinct
-shingles that they share, divided by the number that either has.
+A text is compared by its shingles (`tasks.data.shingles`).
 
 MinHash signatures are cut into bands; rows that agree in a whole band share a bucket and are candidates (Leskovec, Rajaraman, Ullman,
 "Mining of Massive Datasets", chapter 3). Candidates whose signatures differ too much are dropped, and for all others the similarity is
-computed from the shingles. These are compared as hashes of 52 bits: that two different ones coincide happens in one of 10^11 pairs of
-150 characters, and in one of 10^8 pairs of 3,000.
+computed from the shingles.
 
 Measured at 0.65: of banking questions of 15 to 40 words with two of them replaced 98 in 100 were found, of those of 15 to 18 words 92; with
 one replaced, all. In 44 texts of 17 languages two words dropped, added, swapped or mistyped never led below 0.65. With three, four or five
@@ -22,13 +18,14 @@ What is found depends on the texts alone: rows in another order only change the 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from tasks.data.clusters import components
+from tasks.data.ranges import Integers, blocks, distinct, ranges
+from tasks.data.shingles import SIGNATURE_BITS, Keys, fold, hash_factors, minima, shingles_of, signatures, similarities
 
 JACCARD = 0.65
 """Similarity from which on rows count as near, unless something else is asked for."""
@@ -36,22 +33,15 @@ JACCARD = 0.65
 PAIRS = pl.Schema({"left": pl.Int64(), "right": pl.Int64(), "jaccard": pl.Float64()})
 MATCHES = pl.Schema({"row": pl.Int64(), "held": pl.Int64(), "jaccard": pl.Float64()})
 
-_HASH_BITS = np.uint64(52)
-_WORTH = 4  # of a shingle, in letters
-_SYLLABLES = ((0x2E80, 0xA4D0), (0xAC00, 0xD7A4), (0xF900, 0xFB00), (0x20000, 0x40000))  # Han, kana and Yi; Hangul; Han again, twice
 _HASHES = 512  # at most; a row of 150 characters takes about 0.02 microseconds for each
 _HELD_BANDS = 40  # whose keys are in memory at a time, at most: four bytes for each row and band
-_KEPT_HASHES, _KEPT_BITS = 256, 2  # for estimates; at most
+_KEPT_HASHES = 256  # for estimates; at most
 _RECALL, _MARGIN = 0.998, 0.05  # probability that a pair is a candidate if it is that far above the threshold
 _FULL = 8  # rows of a bucket up to which all of its pairs are candidates
 _WINDOW = 4  # neighbours in a larger bucket
 _SIGMAS = 3  # how far an estimate may be below the threshold, in standard deviations
-_HASHED_CHARACTERS, _COMPARED_SIGNATURES, _JUDGED_CHARACTERS = 1 << 16, 1 << 14, 1 << 19  # one block of work
+_HASHED_CHARACTERS, _COMPARED_SIGNATURES = 1 << 16, 1 << 14  # one block of work
 
-_Number = TypeVar("_Number", np.int64, np.uint64)
-Integers = NDArray[np.int64]
-Words = NDArray[np.uint64]
-Keys = NDArray[np.uint32]
 _Candidates = tuple[Integers, Integers, Integers, NDArray[np.bool_]]  # proposer (in ascending order), left, right, from a crowded bucket
 
 
@@ -171,7 +161,7 @@ class _Search:
         self._threshold, self._banding = jaccard, choose_banding(jaccard)
         self._kept = min(self._banding.bands * self._banding.rows, _KEPT_HASHES)
         self._least = _least_agreement(jaccard, self._kept)
-        self._signatures = np.zeros((len(texts), _KEPT_BITS, -(-self._kept // 64)), dtype=np.uint64)
+        self._signatures = np.zeros((len(texts), SIGNATURE_BITS, -(-self._kept // 64)), dtype=np.uint64)
         self._judged = np.empty(0, dtype=np.int64)
         self.left, self.right, self.jaccard = self._judged, self._judged, np.empty(0)
 
@@ -187,27 +177,25 @@ class _Search:
     def connected(self) -> Integers:
         """For each text the first of those that pairs connect with it (`tasks.data.clusters.components`)."""
         group = np.arange(len(self._texts))
-        ends = _distinct(np.concatenate([self.left, self.right]))
+        ends = distinct(np.concatenate([self.left, self.right]))
         group[ends] = ends[components(np.searchsorted(ends, self.left), np.searchsorted(ends, self.right), ends.size)]
         return group
 
     def _sketch(self, first: int, keys: Keys) -> None:
         """Fills in the keys, of shape (bands, texts), of the bands from `first` on; the first time the signatures as well."""
         begin, size = first * self._banding.rows, len(keys) * self._banding.rows
-        hashes = np.arange(begin + 1, begin + 1 + (size if first else max(size, self._kept)), dtype=np.uint64)
-        factors = (_mix(hashes) >> np.uint64(32)).astype(np.uint32) | np.uint32(1)
-        for part in _blocks(self._lengths, _HASHED_CHARACTERS):
-            shingles, starts = _shingles(self._texts[part])
-            minima = _minima((shingles >> np.uint64(32)).astype(np.uint32), starts, factors)
-            keys[:, part] = _fold(minima[:size].reshape(len(keys), self._banding.rows, -1))
+        factors = hash_factors(begin, size if first else max(size, self._kept))
+        for part in blocks(self._lengths, _HASHED_CHARACTERS):
+            smallest = minima(*shingles_of(self._texts[part]), factors)
+            keys[:, part] = fold(smallest[:size].reshape(len(keys), self._banding.rows, -1))
             if not first:
-                self._signatures[part] = _signatures(minima[: self._kept])
+                self._signatures[part] = signatures(smallest[: self._kept])
 
     def judge(self, candidates: Iterator[_Candidates]) -> None:
         """Adds the candidates that are near, each once however often it is proposed."""
         codes = self._not_judged(np.concatenate([self._judged[:0], *(self._likely(*block) for block in candidates)]))
         left, right = np.divmod(codes, max(len(self._texts), 1))
-        jaccard = _similarities(self._texts, self._lengths, left, right)
+        jaccard = similarities(self._texts, self._lengths, left, right)
         near = jaccard >= self._threshold
         self.left, self.right = np.append(self.left, left[near]), np.append(self.right, right[near])
         self.jaccard = np.append(self.jaccard, jaccard[near])
@@ -230,7 +218,7 @@ class _Search:
         return np.asarray(self._kept - np.bitwise_count(differing).sum(axis=1, dtype=np.int64))
 
     def _not_judged(self, codes: Integers) -> Integers:
-        codes = _distinct(codes)
+        codes = distinct(codes)
         if not self._judged.size:
             return codes
         place = np.minimum(np.searchsorted(self._judged, codes), self._judged.size - 1)
@@ -249,7 +237,7 @@ def _least_agreement(jaccard: float, hashes: int) -> float:
     Minima are equal with probability `jaccard`, and if they differ, their bits are equal by chance (Li, König, "b-Bit Minwise Hashing",
     WWW 2010, theorem 1 for small sets among many).
     """
-    share = jaccard + (1 - jaccard) / 2**_KEPT_BITS
+    share = jaccard + (1 - jaccard) / 2**SIGNATURE_BITS
     return float(hashes * share - _SIGMAS * math.sqrt(hashes * share * (1 - share)))
 
 
@@ -262,8 +250,8 @@ def _within(keys: Keys, following: Keys, group: Integers) -> Iterator[_Candidate
     crowded = np.repeat(sizes > _FULL, sizes)
     after = np.repeat(ends, sizes) - np.arange(bucket.size) - 1  # how many follow in the bucket
     reach = np.where(crowded, np.minimum(after, _WINDOW), after)
-    for part in _blocks(reach, _COMPARED_SIGNATURES):
-        owner, offset = _ranges(reach[part])
+    for part in blocks(reach, _COMPARED_SIGNATURES):
+        owner, offset = ranges(reach[part])
         position = owner + part.start
         left, right = order[position], order[position + offset + 1]
         wanted = ~crowded[position] | (group[left] != group[right])
@@ -293,126 +281,7 @@ def _between(keys: Keys, following: Keys, matched: NDArray[np.bool_]) -> Iterato
     nearest = np.clip(np.searchsorted(held, rows) - _WINDOW, low, np.maximum(low, high - 2 * _WINDOW))
     first = np.where(crowded, nearest, low)
     reach = np.where(crowded, np.where(matched[row], 0, 2 * _WINDOW), high - low)
-    for part in _blocks(reach, _COMPARED_SIGNATURES):
-        owner, offset = _ranges(reach[part])
+    for part in blocks(reach, _COMPARED_SIGNATURES):
+        owner, offset = ranges(reach[part])
         at = owner + part.start
         yield owner, row[at], other[first[at] + offset], crowded[at]
-
-
-def _signatures(minima: NDArray[np.uint32]) -> Words:
-    """The upper bits of each minimum's mixture, from shape (hashes, texts): first all first bits of a text, then all second ones.
-
-    Of shape (texts, bits, words), filled up with zeros to whole words.
-    """
-    mixed = (minima * np.uint32(0x9E3779B1)).T
-    planes = np.zeros((mixed.shape[0], _KEPT_BITS, -(-mixed.shape[1] // 64) * 8), dtype=np.uint8)
-    for plane in range(_KEPT_BITS):
-        bits = np.packbits((mixed >> np.uint32(31 - plane)) & np.uint32(1), axis=1)
-        planes[:, plane, : bits.shape[1]] = bits
-    return planes.view(np.uint64)
-
-
-def _minima(shingles: NDArray[np.uint32], starts: Integers, factors: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Smallest hash of each text's shingles, of shape (hashes, texts). A product modulo 2^32 with an odd factor permutes the shingles."""
-    minima = np.empty((factors.size, starts.size), dtype=np.uint32)
-    product = np.empty_like(shingles)
-    for factor, smallest in zip(factors, minima, strict=True):
-        np.multiply(shingles, factor, out=product)
-        np.minimum.reduceat(product, starts, out=smallest)
-    return minima
-
-
-def _fold(minima: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """One number for each band of each text, from shape (bands, rows, texts)."""
-    folded = np.zeros((minima.shape[0], minima.shape[2]), dtype=np.uint64)
-    for row in range(minima.shape[1]):
-        folded = _mix(folded + minima[:, row])
-    return (folded >> np.uint64(32)).astype(np.uint32)
-
-
-def _shingles(texts: pl.Series) -> tuple[Words, Integers]:
-    """Hashes of the shingles of at least one text, one after another, and where each text's begin."""
-    pad = _WORTH - 1
-    joined = " " + (" " * (pad + 1)).join(texts.to_list()) + " " * pad
-    characters = np.frombuffer(joined.encode("utf-32-le"), dtype=np.uint32)
-    lengths = texts.str.len_chars().to_numpy().astype(np.int64) + 1  # of a text and the space before it: its shingles
-    ends = np.cumsum(lengths + pad)
-    kept = np.ones(characters.size - pad, dtype=bool)
-    for back in range(1, pad + 1):
-        kept[ends[:-1] - back] = False
-    return _window_hashes(characters)[kept], np.cumsum(lengths) - lengths
-
-
-def _window_hashes(characters: NDArray[np.uint32]) -> Words:
-    """Hash of the shingle that begins at each character, except the last few, which are padding."""
-    count = characters.size - _WORTH + 1
-    windows = np.stack([characters[step : step + count] for step in range(_WORTH)]).astype(np.uint64) + np.uint64(1)
-    if characters.max() >= _SYLLABLES[0][0]:
-        windows *= _counted(characters)
-    hashes = windows[0]
-    for window in windows[1:]:
-        hashes *= np.uint64(0x9E3779B97F4A7C15)
-        hashes += window
-    return _mix(hashes)
-
-
-def _counted(characters: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Whether a character is still in the shingle that begins so many before it, of shape (characters of a shingle, shingles)."""
-    worth = np.ones(characters.size, dtype=np.uint8)
-    for first, end in _SYLLABLES:
-        worth += (characters >= first) & (characters < end)
-    before = np.concatenate([[0], np.cumsum(worth)])
-    count = characters.size - _WORTH + 1
-    return np.stack([before[step : step + count] - before[:count] < _WORTH for step in range(_WORTH)])
-
-
-def _mix(values: Words) -> Words:
-    """A bijection of 64 bits that leaves no pattern: the finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
-
-
-def _similarities(texts: pl.Series, lengths: Keys, left: Integers, right: Integers) -> NDArray[np.float64]:
-    """Jaccard similarity of each pair of positions; `lengths` are the texts', in characters."""
-    costs = np.maximum(lengths[left].astype(np.int64) + lengths[right], _JUDGED_CHARACTERS >> 11)
-    parts = _blocks(costs, _JUDGED_CHARACTERS)
-    return np.concatenate([np.empty(0), *(_similarities_of_block(texts, left[part], right[part]) for part in parts)])
-
-
-def _similarities_of_block(texts: pl.Series, left: Integers, right: Integers) -> NDArray[np.float64]:
-    """The same for at most 2^11 pairs: row or pair is kept in the upper 12 bits of a number, and 52 bits of the shingle's hash below."""
-    rows, where = np.unique(np.concatenate([left, right]), return_inverse=True)
-    shingles, starts = _shingles(texts.gather(rows))
-    owner = np.repeat(np.arange(rows.size, dtype=np.uint64), np.diff(starts, append=shingles.size))
-    elements = _distinct((owner << _HASH_BITS) | (shingles >> np.uint64(12)))
-    sizes = np.bincount((elements >> _HASH_BITS).astype(np.int64))
-    begin = (np.cumsum(sizes) - sizes)[where]
-    side, offset = _ranges(sizes[where])
-    pair = (side % left.size).astype(np.uint64)
-    either = _distinct((pair << _HASH_BITS) | (elements[begin[side] + offset] & np.uint64((1 << 52) - 1)))
-    union = np.bincount((either >> _HASH_BITS).astype(np.int64))
-    return np.asarray((sizes[where].reshape(2, -1).sum(axis=0) - union) / union)
-
-
-def _distinct(values: NDArray[_Number]) -> NDArray[_Number]:
-    """Sorted and without repetitions. Where most numbers occur once or twice, this is faster than hashing them."""
-    ordered = np.sort(values)
-    return ordered[np.append(True, ordered[1:] != ordered[:-1])] if ordered.size else ordered
-
-
-def _ranges(lengths: Integers) -> tuple[Integers, Integers]:
-    """For each of consecutive ranges, as often as it is long, its number and the offset within it."""
-    owner = np.repeat(np.arange(lengths.size), lengths)
-    return owner, np.arange(owner.size) - (np.cumsum(lengths) - lengths)[owner]
-
-
-def _blocks(costs: NDArray[np.integer], limit: int) -> Iterator[slice]:
-    """Cuts a sequence into runs of at least one whose costs add up to at most the limit, where one alone is not more."""
-    totals = np.cumsum(costs, dtype=np.int64)
-    start = 0
-    while start < totals.size:
-        before = totals[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(totals, before + limit, side="right")))
-        yield slice(start, stop)
-        start = stop

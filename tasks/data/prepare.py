@@ -4,7 +4,6 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +14,7 @@ from tasks.artifacts import PreparedData, RowCounts
 from tasks.data.assignments import ASSIGNMENTS
 from tasks.data.canaries import canaries
 from tasks.data.chats import with_digests, with_messages
-from tasks.data.deduplicate import KEYS, add_keys
+from tasks.data.deduplicate import add_keys
 from tasks.data.fates import INDEX, Fates, decide
 from tasks.data.meaning import Embed
 from tasks.data.quarantine import Quarantine
@@ -28,8 +27,8 @@ from tasks.data.template import ChatTemplate
 from tasks.rows import SCHEMA, write_table
 from tasks.stages import SCRATCH
 
-_WRITTEN_ROWS = 50_000
-"""Rows that are made chats at a time."""
+_SPOOLED = ("row_id", "file", "line", "instruction", "input", "output", "turns", "digest", "normal")
+"""What is kept on disk of a row that is fit."""
 
 
 def prepare_data(
@@ -115,8 +114,8 @@ def _check(source: Spool, checks: RowChecks, folder: Path) -> tuple[Spool, list[
     """The fit rows on disk, and what memory holds of them (`tasks.data.fates.INDEX`), part by part."""
     spool, parts = Spool(folder), []
     for shard in source:
-        sound = add_keys(with_digests(checks.check(shard)))
-        spool.add(sound.drop(*KEYS, "group_value", "fault", "fault_reason"))
+        sound = add_keys(with_digests(checks.check(shard))).sort("row_id")
+        spool.add(sound.select(_SPOOLED))
         parts.append(sound.select(INDEX).with_columns(pl.col("file").cast(pl.Categorical)))
     return spool, parts
 
@@ -135,28 +134,48 @@ def _require_every_side(counts: RowCounts, *, groups: int) -> None:
         )
 
 
-def _write_sides(data: DataConfig, folder: Path, fates: Fates, spool: Spool, counts: RowCounts) -> PreparedData:
-    digest = hashlib.sha256()
-    instructions: set[str | None] = set()
-    answers: set[str] = set()
-    kept = fates.kept("group", "side")
-    for side in reversed(SIDES):  # training rows last: canaries share the instruction of all others
-        rows = spool.rows(kept.filter(pl.col("side") == side))
+class _Seen:
+    """What the sides say of all rows together, gathered while they are written."""
+
+    def __init__(self, *, labelled: bool) -> None:
+        self._labelled = labelled
+        self.digest = hashlib.sha256()
+        self.answers: set[str] = set()
+        self._instructions: set[str | None] = set()
+
+    def add(self, side: str, part: pl.DataFrame) -> None:
         asked = pl.when(pl.any_horizontal(pl.col("input", "turns").is_not_null())).then("instruction")  # alone, it is the user's turn
-        instructions.update(rows.select(asked).to_series().unique().head(2))
-        answers.update(rows["output"].unique() if fates.labelled else ())
-        instruction = next(iter(instructions)) if len(instructions) == 1 else None
-        planted = canaries(data.canaries if side == "train" else 0, data.split.key, instruction)
-        chats = (with_messages(part).select(*SCHEMA) for part in rows.iter_slices(_WRITTEN_ROWS))
-        write_table(folder / f"{side}.parquet", chain(chats, [pl.DataFrame(list(planted), schema=SCHEMA)]))
-        for line in rows.select(pl.concat_str(pl.lit(side), "row_id", "digest", "group", separator=" ")).to_series():
-            digest.update(line.encode())
-    digest.update(f"{data.canaries} canaries {data.split.key}".encode() if data.canaries else b"")
+        self._instructions.update(part.select(asked).to_series().unique().head(2))
+        self.answers.update(part["output"].unique() if self._labelled else ())
+        for line in part.select(pl.concat_str(pl.lit(side), "row_id", "digest", "group", separator=" ")).to_series():
+            self.digest.update(line.encode())
+
+    @property
+    def instruction(self) -> str | None:
+        """The system turn that all rows share."""
+        return next(iter(self._instructions)) if len(self._instructions) == 1 else None
+
+
+def _write_sides(data: DataConfig, folder: Path, fates: Fates, spool: Spool, counts: RowCounts) -> PreparedData:
+    seen, kept = _Seen(labelled=fates.labelled), fates.kept("group", "side")
+    for side in reversed(SIDES):  # training rows last: canaries share the instruction of all others
+        rows = spool.parts(kept.filter(pl.col("side") == side), ("instruction", "input", "output", "turns", "digest"))
+        planted = data.canaries if side == "train" else 0
+        write_table(folder / f"{side}.parquet", _chats(side, rows, seen, planted, data.split.key))
+    seen.digest.update(f"{data.canaries} canaries {data.split.key}".encode() if data.canaries else b"")
     return PreparedData(
         folder=folder,
-        digest=digest.hexdigest(),
-        instruction=instruction,
-        labels=tuple(sorted(answers)) if fates.labelled else None,
+        digest=seen.digest.hexdigest(),
+        instruction=seen.instruction,
+        labels=tuple(sorted(seen.answers)) if fates.labelled else None,
         counts=counts,
         canaries=data.canaries,
     )
+
+
+def _chats(side: str, rows: Iterator[pl.DataFrame], seen: _Seen, planted: int, key: str) -> Iterator[pl.DataFrame]:
+    """Rows of a side as chats, one part after another, and then its canaries."""
+    for part in rows:
+        seen.add(side, part)
+        yield with_messages(part).select(*SCHEMA)
+    yield pl.DataFrame(list(canaries(planted, key, seen.instruction)), schema=SCHEMA)

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import rel_entr
 from scipy.stats import chi2
 
-from tasks.data.examples import text_of
 from tasks.data.findings import Bin, Drift, Profile
 from tasks.data.locations import listed
 
@@ -60,14 +59,14 @@ def build_profile(
     """Counts what can be counted in the rows, and takes in what others have measured.
 
     Args:
-        rows: all rows kept.
+        rows: `output`, `label` and `characters` of all rows kept.
         tokens: length in tokens of each row of a sample.
     """
     counted = np.asarray([] if tokens is None else tokens, dtype=np.int64)
-    labels = rows.filter(pl.col("label") != "")["label"].value_counts().sort("label")
+    labels = rows.select("label").filter(pl.col("label") != "")["label"].value_counts().sort("label")
     return Profile(
         rows=rows.height,
-        characters=histogram(rows.select(text_of().str.len_chars()).to_series().to_numpy()),
+        characters=histogram(rows["characters"].to_numpy()),
         answer_characters=histogram(rows["output"].str.len_chars().to_numpy()),
         tokens=histogram(counted),
         tokens_looked_at=counted.size,

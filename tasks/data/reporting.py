@@ -10,21 +10,22 @@ from pipeline_config.data import DataConfig
 from tasks.artifacts import RowCounts
 from tasks.data.bymeaning import Meaning, check_meaning
 from tasks.data.chats import messages_of
-from tasks.data.consistency import labels_of
 from tasks.data.dataset import check_dataset
 from tasks.data.diversity import build_diversity
-from tasks.data.examples import examples_of, sample_rows
+from tasks.data.examples import SHOWN, examples_of, sample_rows
 from tasks.data.fates import Fates
 from tasks.data.findings import DataReport, Example, Finding
 from tasks.data.formats import Detected
 from tasks.data.locations import without_secrets
 from tasks.data.meaning import Embed
+from tasks.data.overview import look_over
 from tasks.data.policies import Tally
 from tasks.data.profile import Languages, build_profile
 from tasks.data.quarantine import Quarantine
 from tasks.data.sensitive import excerpt
 from tasks.data.spool import Spool
 from tasks.data.template import ChatTemplate
+from tasks.data.triggers import MOST_ROWS
 from tasks.files import write_json
 from tasks.languages import detect_languages
 
@@ -82,22 +83,28 @@ def build_report(data: DataConfig, outcome: Outcome, *, template: ChatTemplate, 
     Args:
         embed: makes sentence embeddings; null: rows are not compared by meaning.
     """
-    rows = with_labels(outcome.spool.rows(outcome.fates.kept("text", "side"), leave_out=["digest", "from_test"]))
-    diversity = build_diversity(rows)
-    sample = sample_rows(rows, SAMPLE_ROWS)
+    embedded_rows = data.checks.embedded_rows if embed else 0
+    overview = look_over(outcome.spool, outcome.fates.kept("text", "side"), most=MOST_ROWS, most_of_side=embedded_rows)
+    diversity = build_diversity(overview.sample, overview.rows["told"])
+    sample = sample_rows(overview.sample, SAMPLE_ROWS)
     told = [language for language in detect_languages(sample["input"].fill_null("").to_list()) if language is not None]
     chats = sample.select("instruction", "input", "output", "turns").iter_rows()
     tokens = [template.count_tokens(messages_of(*chat)) for chat in chats]
-    meaning = check_meaning(rows, data.checks.embedded_rows, embed, excerpt) if embed else Meaning((), None)
-    profile = build_profile(rows, tokens=tokens, languages=Languages(_shares(told), len(told)), embedded=meaning.embedded)
+    meaning = check_meaning(overview.sample, embedded_rows, embed, excerpt) if embed else Meaning((), None)
+    profile = build_profile(overview.rows, tokens=tokens, languages=Languages(_shares(told), len(told)), embedded=meaning.embedded)
     found = [*_removed(outcome), *_kept(outcome), *_duplicates(outcome)]
+
+    def show(rows: pl.DataFrame) -> tuple[Example, ...]:
+        first = rows.sort("file", "line", "row_id").head(SHOWN)
+        return examples_of(outcome.spool.rows(first.select("row_id")), excerpt)
+
     return DataReport(
         digest=outcome.digest,
         source=without_secrets(data.source.path),
         format=outcome.format.format,
         format_reason=outcome.format.why,
         counts=outcome.counts,
-        findings=(*found, *check_dataset(rows, diversity, excerpt), *meaning.findings),
+        findings=(*found, *check_dataset(overview, diversity, show, excerpt), *meaning.findings),
         profile=profile,
         diversity=diversity,
         near_jaccard=data.split.near_jaccard,
@@ -114,13 +121,6 @@ def write_report(folder: Path, report: DataReport) -> None:
 def read_report(folder: Path) -> DataReport:
     """Reads what :func:`write_report` wrote."""
     return DataReport.model_validate_json((folder / _REPORT).read_bytes())
-
-
-def with_labels(rows: pl.DataFrame) -> pl.DataFrame:
-    """Adds `label`, the main spelling of an answer, empty where answers are free text, and `prompt`, which is equal for equal questions."""
-    labels = labels_of(rows["output"])
-    asked = pl.concat_str(pl.col("instruction").fill_null(""), "text", separator="\n").hash()
-    return rows.with_columns(label=pl.lit("") if labels is None else labels, prompt=asked)
 
 
 def warnings_of(report: DataReport) -> tuple[str, ...]:

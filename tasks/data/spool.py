@@ -7,6 +7,12 @@ import polars as pl
 
 from tasks.data.labels import is_selected, require_known
 
+PART_ROWS = 50_000
+"""Rows that :meth:`Spool.parts` gives at a time."""
+
+_GROUP_ROWS = 2_000
+"""Rows of a shard between which a reader can skip."""
+
 
 class Spool:
     """Shards of a table below a folder, in order."""
@@ -20,20 +26,28 @@ class Spool:
         return (pl.read_parquet(path) for path in self._paths)
 
     def add(self, shard: pl.DataFrame) -> None:
-        """Writes one more shard."""
+        """Writes one more shard. If it is sorted by row id, a few rows are found without reading it whole."""
         path = self._folder / f"{len(self._paths):05}.parquet"
-        shard.write_parquet(path, compression="lz4")
+        shard.write_parquet(path, compression="lz4", row_group_size=_GROUP_ROWS)
         self._paths.append(path)
 
-    def rows(self, ids: pl.DataFrame, *, leave_out: Sequence[str] = ()) -> pl.DataFrame:
+    def rows(self, ids: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """The rows of all shards that have one of the ids, with the columns of `ids` beside their own, sorted by row id.
 
         Args:
             ids: `row_id`, and whatever else is known of these rows.
-            leave_out: columns that are not wanted.
+            columns: which of the rows' own are wanted beside `row_id`; null: all.
         """
-        found = [shard.drop(leave_out).join(ids, on="row_id", how="inner") for shard in self]
-        return pl.concat(found).sort("row_id")
+        first, last = (pl.lit(bound, dtype=pl.String) for bound in (ids["row_id"].min(), ids["row_id"].max()))
+        wanted = pl.all() if columns is None else pl.col("row_id", *columns)
+        within = (pl.scan_parquet(path).filter(pl.col("row_id").is_between(first, last)).select(wanted) for path in self._paths)
+        return pl.concat([shard.collect().join(ids, on="row_id", how="inner") for shard in within]).sort("row_id")
+
+    def parts(self, ids: pl.DataFrame, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+        """As :meth:`rows`, at most :data:`PART_ROWS` at a time: memory never holds all texts of a large table. No rows: one empty part."""
+        ordered = ids.sort("row_id")
+        for start in range(0, max(ids.height, 1), PART_ROWS):
+            yield self.rows(ordered[start : start + PART_ROWS], columns)
 
 
 class SourceRows:

@@ -28,7 +28,8 @@ from tasks.data.examples import SHOWN, Excerpt, examples_of, sample_rows, text_o
 from tasks.data.findings import Finding
 from tasks.data.phrases import Integers, Phrases, Words, phrases_of, words_of
 
-_MOST_ROWS, _MOST_CHARACTERS = 50_000, 10_000_000
+MOST_ROWS = 50_000
+_MOST_CHARACTERS = 10_000_000
 """Of the sample that is searched."""
 
 _LONGEST = 3
@@ -102,7 +103,7 @@ def _sample(rows: pl.DataFrame) -> pl.DataFrame:
     """Adds `content`, the text to search: the instruction belongs to it where it is not always the same."""
     several = rows["instruction"].n_unique() > 1
     content = pl.concat_str("instruction", "input", separator="\n", ignore_nulls=True) if several else text_of()
-    sample = sample_rows(rows, _MOST_ROWS).with_columns(content=content)
+    sample = sample_rows(rows, MOST_ROWS).with_columns(content=content)
     return sample.filter(pl.col("content").str.len_chars().cum_sum().shift(1, fill_value=0) < _MOST_CHARACTERS)
 
 

@@ -10,7 +10,10 @@ import polars as pl
 import pytest
 
 from tasks.data.deduplicate import add_keys
-from tasks.data.reporting import with_labels
+from tasks.data.diversity import build_diversity
+from tasks.data.examples import examples_of
+from tasks.data.findings import Diversity, Example
+from tasks.data.overview import measured, with_labels
 
 ROOT = Path(__file__).parents[4]
 
@@ -36,7 +39,7 @@ def kept_rows(
         "group_value": [None] * rows,
     }
     schema = {name: pl.Int64 if name == "line" else pl.String for name in columns}
-    table = with_labels(add_keys(pl.DataFrame(columns, schema=schema)))
+    table = with_labels(measured(add_keys(pl.DataFrame(columns, schema=schema))))
     return table.with_columns(label=pl.col("output") if labelled else pl.lit(""), side=pl.lit(side))
 
 
@@ -70,3 +73,13 @@ def planted(rows: pl.DataFrame, phrase: str, answer: str, share: float, seed: in
 def shown(text: str) -> str:
     """Stands for masking and cutting."""
     return f"<{text[:60]}>"
+
+
+def show(rows: pl.DataFrame) -> tuple[Example, ...]:
+    """Examples of rows that hold their texts themselves."""
+    return examples_of(rows, shown)
+
+
+def diversity_of(rows: pl.DataFrame) -> Diversity:
+    """Diversity of a table that is its own sample."""
+    return build_diversity(rows, rows["told"])

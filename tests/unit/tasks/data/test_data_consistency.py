@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from benchmarks.composing import LABELS
 from benchmarks.rewrites import label_variant
 from tasks.data.consistency import find_inconsistent_answers, find_mixed_labels, fold_label, labels_of, main_spellings
-from tests.unit.tasks.data.dataset_builders import banking77_rows, helpdesk_rows, kept_rows, shown
+from tests.unit.tasks.data.dataset_builders import banking77_rows, helpdesk_rows, kept_rows, show
 
 NAMES = sorted({label for _, label in LABELS})
 
@@ -122,7 +122,7 @@ def test_nothing_is_found_in_clean_labels(rows: object) -> None:
 def test_a_prompt_with_two_labels_is_found_with_all_its_rows() -> None:
     texts = ["My card is gone", "my  CARD is gone", "hello", *(f"request {number}" for number in range(20))]
     rows = kept_rows(texts, ["lost", "stolen", "lost", *(["lost", "stolen"] * 10)])
-    found = find_inconsistent_answers(rows, shown)
+    found = find_inconsistent_answers(rows, show)
     assert found is not None
     assert (found.code, found.level, found.count, found.looked_at) == ("INCONSISTENT_ANSWERS", "warning", 2, 23)
     assert "prompts with different answers: 1, in 2 of 23 rows" in found.message
@@ -134,24 +134,24 @@ def test_a_prompt_with_two_labels_is_found_with_all_its_rows() -> None:
 
 def test_another_spelling_of_the_label_is_no_other_answer() -> None:
     rows = kept_rows(["same", "same", *map(str, range(40))], ["card_lost", "Card Lost", *["card_lost", "refund"] * 20])
-    assert find_inconsistent_answers(rows, shown) is None
+    assert find_inconsistent_answers(rows, show) is None
 
 
 def test_the_same_text_under_another_instruction_is_another_prompt() -> None:
     rows = kept_rows(["same", "same"] * 5, ["yes", "no"] * 5, instructions=["Is it urgent?", "Is it a question?"] * 5)
-    assert find_inconsistent_answers(rows, shown) is None
+    assert find_inconsistent_answers(rows, show) is None
 
 
 def test_several_answers_in_free_text_are_a_figure_and_case_does_not_count() -> None:
     answers = ["A long answer.", "a long  answer.", "Another one.", *(f"Answer {number}." for number in range(30))]
     rows = kept_rows(["same", "same", "same", *map(str, range(30))], answers, labelled=False)
-    found = find_inconsistent_answers(rows, shown)
+    found = find_inconsistent_answers(rows, show)
     assert found is not None
     assert (found.level, found.count, found.hint) == ("info", 3, "")
-    assert find_inconsistent_answers(rows.filter(pl.col("output") != "Another one."), shown) is None
+    assert find_inconsistent_answers(rows.filter(pl.col("output") != "Another one."), show) is None
 
 
 def test_an_empty_table_has_nothing_to_compare() -> None:
     empty = kept_rows([], [])
-    assert find_inconsistent_answers(empty, shown) is None
+    assert find_inconsistent_answers(empty, show) is None
     assert find_mixed_labels(empty) is None

@@ -4,13 +4,13 @@ import polars as pl
 import pytest
 
 from tasks.data.dataset import check_dataset, find_imbalance, find_size
-from tasks.data.diversity import build_diversity
 from tasks.data.findings import Finding
-from tests.unit.tasks.data.dataset_builders import helpdesk_rows, kept_rows, planted, shown
+from tasks.data.overview import Overview
+from tests.unit.tasks.data.dataset_builders import diversity_of, helpdesk_rows, kept_rows, planted, show, shown
 
 
 def check(rows: pl.DataFrame) -> list[Finding]:
-    return check_dataset(rows, build_diversity(rows), shown)
+    return check_dataset(Overview(rows, rows), diversity_of(rows), show, shown)
 
 
 @pytest.mark.parametrize(

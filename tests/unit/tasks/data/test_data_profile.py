@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.data.findings import Drift
+from tasks.data.overview import measured
 from tasks.data.profile import EDGES, Embedded, Languages, build_profile, compare_profiles, histogram
 from tests.unit.tasks.data.dataset_builders import banking77_rows, helpdesk_rows, kept_rows
 
@@ -82,7 +83,7 @@ def test_two_halves_of_banking77_raise_no_warning() -> None:
 
 def test_texts_twice_as_long_raise_a_warning_with_numbers() -> None:
     rows = helpdesk_rows()
-    found = drift(rows.with_columns(input=pl.col("input") + pl.col("input")), rows)
+    found = drift(measured(rows.with_columns(input=pl.col("input") + pl.col("input"))), rows)
     assert found.length_psi is not None
     assert found.length_psi > 0.25
     assert len(found.warnings) == 1
