@@ -34,6 +34,12 @@ _SPIN_COUNT = "3000"
 """How long a thread of a matrix product spins while it waits for another, in libgomp's rounds, before it sleeps. libgomp's own choice is a
 few milliseconds: two trainings on the same cores then hold each other up. docs/log.md has the figures."""
 
+_KERNELS_KEPT = {"LRU_CACHE_CAPACITY": "64", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64"}
+"""How many compiled matrix products a process keeps for shapes that may come again: PyTorch in one cache for each kind of product, and
+oneDNN below it; each holds what the other has let go of, so both are bounded. Their own 1,024 are for a few fixed shapes. Here nearly every
+batch has a shape of its own, and memory grew by gigabytes. The layers of one model share a step's shapes, which are far fewer than 64.
+docs/log.md has the figures."""
+
 _PORTS = {
     "prefect_port": "TUNEGATE_PREFECT_PORT",
     "mlflow_port": "TUNEGATE_MLFLOW_PORT",
@@ -79,6 +85,7 @@ class Machine(Section):
         return {
             **TELEMETRY_OFF,
             **_thread_policy(),
+            **{name: os.environ.get(name, kept) for name, kept in _KERNELS_KEPT.items()},
             **_no_proxy_for_loopback(),
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
             "TUNEGATE_WORKSPACE": str(self.workspace),

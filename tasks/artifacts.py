@@ -70,7 +70,10 @@ class CurvePoint(Record):
 
 
 class TrainedModel(Record):
-    """What training left behind: `folder/artifact` is what a version consists of, with its `manifest.json`."""
+    """What training left behind: `folder/artifact` is what a version consists of, with its `manifest.json`.
+
+    `notes` are sentences for the run's summary: whatever was done in another way than usual.
+    """
 
     folder: Path
     artifact_digest: str
@@ -85,6 +88,7 @@ class TrainedModel(Record):
     total_tokens: int
     tokens_per_second: float | None
     peak_memory_bytes: int
+    notes: tuple[str, ...] = ()
 
     @property
     def artifact(self) -> Path:

@@ -2,16 +2,18 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pipeline_config.errors import RegistryError
-from tasks.tracking import TrackedDataset, TrackedRun
+from tasks.tracking import MetricPoint, TrackedDataset, TrackedRun
 
 T = TypeVar("T")
+_LARGEST_BATCH = 1000
+"""MLflow takes no more values in one call."""
 _MOST_PARAMS = 100
 """MLflow takes no more parameters in one call."""
 _LONGEST_PARAM = 6000
@@ -50,6 +52,14 @@ class MlflowTracker:
         now = int(time.time() * 1000)
         entries = [Metric(key, value, now, step) for key, value in points.items()]
         self._ask(lambda: self._client.log_batch(run_id, metrics=entries))
+
+    def log_points(self, run_id: str, points: Sequence[MetricPoint]) -> None:
+        """See :class:`tasks.tracking.Tracker`. Run, name, time, step and value are the key of a value in the server's table."""
+        from mlflow.entities import Metric
+
+        entries = [Metric(key, value, point.milliseconds, point.step) for point in points for key, value in point.values.items()]
+        for start in range(0, len(entries), _LARGEST_BATCH):
+            self._ask(partial(self._client.log_batch, run_id, metrics=entries[start : start + _LARGEST_BATCH]))
 
     def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
         """See :class:`tasks.tracking.Tracker`."""

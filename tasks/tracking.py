@@ -1,10 +1,15 @@
 """Port: where parameters, curves and files of a run are kept for people to look at."""
 
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, Protocol
 
+from pipeline_config.errors import RegistryError
 from tasks.artifacts import Record
+from tasks.files import write_atomically
 
 
 class TrackedRun(Record):
@@ -28,6 +33,14 @@ class TrackedDataset(Record):
     profile: dict[str, float | str]
 
 
+class MetricPoint(Record):
+    """One point of each named curve. `milliseconds` since 1970, when it was measured: part of what makes it this point and no other."""
+
+    step: int
+    milliseconds: int
+    values: dict[str, float]
+
+
 class Tracker(Protocol):
     """Keeps what happened. Writing twice is harmless."""
 
@@ -40,7 +53,14 @@ class Tracker(Protocol):
         ...
 
     def log_metrics(self, run_id: str, points: Mapping[str, float], step: int) -> None:
-        """Keeps one point of each named curve."""
+        """Keeps one point of each named curve, measured now."""
+        ...
+
+    def log_points(self, run_id: str, points: Sequence[MetricPoint]) -> None:
+        """Keeps points in one call.
+
+        A point that is there already (name, step, time and value) is not kept twice: who got no answer may send the same ones again.
+        """
         ...
 
     def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
@@ -63,49 +83,80 @@ class Tracker(Protocol):
         ...
 
 
-class MetricsBuffer:
-    """Sends curve points in batches, at most one each `interval` seconds.
+_BATCH = 100
+"""Points sent in one call. MLflow takes 1,000 values, and a step of training has fewer than ten."""
 
-    While the tracking server does not answer, points wait here; each is sent once.
+
+class MetricsBuffer:
+    """Points on their way to the tracking server.
+
+    They wait here while it does not answer, and leave only once it said that it has them. If its answer is lost, they are sent again with
+    the time that they were measured at, by which the server knows them (:meth:`Tracker.log_points`): nothing is lost, nothing doubled.
+
+    Args:
+        clock: seconds since 1970.
     """
 
-    def __init__(self, tracker: Tracker, run_id: str, clock: "Clock", interval: float = 2.0) -> None:
-        self._tracker, self._run_id, self._clock, self._interval = tracker, run_id, clock, interval
-        self._waiting: list[tuple[int, dict[str, float]]] = []
-        self._next_try = 0.0
+    def __init__(self, tracker: Tracker, run_id: str, clock: Callable[[], float] = time.time) -> None:
+        self._tracker, self._run_id, self._clock = tracker, run_id, clock
+        self._waiting: list[MetricPoint] = []
+        # Held for moments only, never while the server is asked.
+        self._lock = threading.Lock()
 
-    def add(self, step: int, points: Mapping[str, float]) -> None:
-        """Queues points, and sends what waits if it is time."""
-        self._waiting.append((step, dict(points)))
-        if self._clock() >= self._next_try:
-            self._next_try = self._clock() + self._interval
-            self._send(patient=True)
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Queues one point of each curve. Never waits for the server."""
+        point = MetricPoint(step=step, milliseconds=int(self._clock() * 1000), values=dict(values))
+        with self._lock:
+            self._waiting.append(point)
 
-    def close(self) -> None:
-        """Sends the rest.
-
-        Raises:
-            RegistryError: the tracking server still does not answer.
-        """
-        self._send(patient=False)
-
-    def _send(self, *, patient: bool) -> None:
-        from pipeline_config.errors import RegistryError
-
-        while self._waiting:
-            step, points = self._waiting[0]
+    def send(self) -> bool:
+        """Sends what waits, oldest first, up to the first refusal; one thread at a time. Returns whether all of it has arrived."""
+        while batch := self.waiting(_BATCH):
             try:
-                self._tracker.log_metrics(self._run_id, points, step)
+                self._tracker.log_points(self._run_id, batch)
             except RegistryError:
-                if patient:
-                    return
-                raise
-            self._waiting.pop(0)
+                return False
+            with self._lock:
+                del self._waiting[: len(batch)]
+        return True
+
+    def waiting(self, limit: int | None = None) -> list[MetricPoint]:
+        """The oldest points that have not arrived, or may not have."""
+        with self._lock:
+            return self._waiting[:limit]
+
+    def keep(self, path: Path) -> int:
+        """Writes what still waits to a file, a point on each line as JSON, if anything does. Returns the number of points."""
+        waiting = self.waiting()
+        if waiting:
+            write_atomically(path, "".join(point.model_dump_json() + "\n" for point in waiting).encode())
+        return len(waiting)
 
 
-class Clock(Protocol):
-    """Seconds that only go forward, such as `time.monotonic`."""
+@contextmanager
+def sent_in_background(buffer: MetricsBuffer, *, interval: float = 2.0, patience: float = 60.0) -> Iterator[None]:
+    """Sends a buffer's points from a thread of its own, so that a server that does not answer never holds up whoever measures.
 
-    def __call__(self) -> float:
-        """Now."""
-        ...
+    On leaving, what waits is tried until all of it has arrived, for `patience` seconds at most; after an error only once. What has not
+    arrived then stays in the buffer, and no error is raised: a finished training is worth more than its curves.
+    """
+    ended, hurry = threading.Event(), threading.Event()
+
+    def work() -> None:
+        while not ended.wait(interval):
+            buffer.send()
+        deadline = time.monotonic() + patience
+        while not buffer.send() and not hurry.is_set() and time.monotonic() < deadline:
+            hurry.wait(interval)
+
+    # A daemon: a call that hangs must not keep the process from ending.
+    thread = threading.Thread(target=work, daemon=True, name="metrics")
+    thread.start()
+    try:
+        yield
+    except BaseException:
+        hurry.set()
+        raise
+    finally:
+        ended.set()
+        thread.join(interval if hurry.is_set() else patience)

@@ -12,7 +12,7 @@ from tasks.generation import Answer
 from tasks.manifest import read_manifest
 from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, Alias
 from tasks.rows import Message
-from tasks.tracking import TrackedDataset, TrackedRun
+from tasks.tracking import MetricPoint, TrackedDataset, TrackedRun
 
 
 @dataclass(frozen=True)
@@ -111,11 +111,16 @@ class KeptRun:
 
 
 class FakeTracker:
-    """`tasks.tracking.Tracker` in memory, where `runs` can be looked at. While it is `down`, it does not answer."""
+    """`tasks.tracking.Tracker` in memory, where `runs` can be looked at.
+
+    While it is `down`, it does not answer; while it is `mute`, it keeps points and its answer is lost. `calls` counts batches that came.
+    """
 
     def __init__(self) -> None:
         self.runs: dict[str, KeptRun] = {}
-        self.down = False
+        self.down = self.mute = False
+        self.calls = 0
+        self._seen: set[tuple[str, str, int, int, float]] = set()
 
     def open_run(self, experiment: str, name: str, tags: Mapping[str, str]) -> TrackedRun:
         run_id = f"{experiment}-{len(self.runs)}"
@@ -129,6 +134,18 @@ class FakeTracker:
         curves = self._known(run_id).points
         for key, value in points.items():
             curves.setdefault(key, []).append((step, value))
+
+    def log_points(self, run_id: str, points: Sequence[MetricPoint]) -> None:
+        curves = self._known(run_id).points
+        self.calls += 1
+        for point in points:
+            for key, value in point.values.items():
+                identity = (run_id, key, point.step, point.milliseconds, value)
+                if identity not in self._seen:
+                    self._seen.add(identity)
+                    curves.setdefault(key, []).append((point.step, value))
+        if self.mute:
+            raise RegistryError("the answer was lost")
 
     def log_file(self, run_id: str, path: Path, folder: str = "") -> None:
         self._known(run_id).files[f"{folder}/{path.name}".lstrip("/")] = path.read_bytes()

@@ -131,8 +131,8 @@ def _notes(config: PipelineConfig, parts: RunParts) -> list[str]:
         notes += [f"data: {warning}" for warning in parts.data.warnings]
     if parts.data is not None and parts.data.canaries:
         notes.append(f"{parts.data.canaries} canaries are planted in the training rows: this run can never be promoted")
-    if parts.trained is not None and parts.trained.layout == "padded":
-        notes.append("this model does not support packed rows: it was trained on padded batches")
+    if parts.trained is not None:
+        notes += [f"training: {note}" for note in parts.trained.notes]
     evaluated = parts.evaluated
     if evaluated is not None and evaluated.champion_seen_rows:
         notes.append(f"{evaluated.champion_seen_rows} test rows stand in the champion's training data and are left out of that comparison")

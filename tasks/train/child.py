@@ -1,6 +1,7 @@
 """The training process: `python -m tasks.train.child REQUEST`. Standard input is the parent's lifeline, standard output carries events."""
 
 import logging
+import math
 import os
 import resource
 import sys
@@ -53,64 +54,93 @@ def _watch_parent() -> threading.Event:
 
 
 def _train(request: TrainingRequest, parent_gone: threading.Event) -> int:
-    import torch
     from transformers import set_seed
 
-    from tasks.batching import choose_layout
-    from tasks.methods import METHODS
+    from tasks.methods import find_method
+    from tasks.methods.settings import trainer_fields
     from tasks.models import load_base
-    from tasks.train import checkpoints
+    from tasks.train.precision import forward_precision, hold_in_fp32
+    from tasks.train.sampling import order_for
     from tasks.train.trainer import CompletionTrainer, Reporter, SealCheckpoints, StopOnRequest, stopping_callbacks, trainer_arguments
 
     base = load_base(request.model, request.workspace)
     training = [encode_row(base.tokenizer, row) for row in read_rows(request.data_folder / "train.parquet")]
     validation = [encode_row(base.tokenizer, row) for row in read_rows(request.data_folder / "validation.parquet")]
-    total, supervised = _count_tokens(training)
+    _require_something_to_learn(training)
     set_seed(request.training.seed)
-    method = METHODS[request.training.method]
+    method = find_method(request.training.method)
     model = method.attach(base.model, request.training)
-    pad_id = base.tokenizer.pad_token_id or 0
-    choice = choose_layout(model, training[:4], pad_id, tolerance=_TOLERANCE[request.model.dtype])
-    layout = choice.layout
-    for refusal in choice.refused:
-        emit(Note(text=f"layout {refusal.layout} is not used, training falls back to a slower one: {refusal.why}"))
+    hold_in_fp32(model)
+    pad_id, precision = base.tokenizer.pad_token_id or 0, forward_precision(model, request.model.dtype)
+    with precision():
+        layout = _choose_layout(request, model, training[:4], pad_id)
     folder = request.folder / SCRATCH / "checkpoints"
-    resumed = checkpoints.newest_whole(folder)
-    if resumed is not None:
-        emit(Note(text=f"going on from {resumed.name}"))
-    reporter, stop = Reporter(total, _memory_bytes), StopOnRequest(parent_gone.is_set)
+    arguments = trainer_arguments(request.training, folder, len(training), _optimizer(request, method))
+    order = order_for(layout.name, arguments, training, trainer_fields(request.training).get("train_sampling_strategy"))
+    reporter, stop = Reporter(_memory_bytes), StopOnRequest(parent_gone.is_set)
     trainer = CompletionTrainer(
-        layout=layout, pad_id=pad_id, model=model, args=trainer_arguments(request.training, folder, len(training)),
-        train_dataset=training, eval_dataset=validation,
+        layout=layout, pad_id=pad_id, precision=precision, order=order, model=model, args=arguments, train_dataset=training,
+        eval_dataset=validation,
         callbacks=[reporter, stop, SealCheckpoints(), *stopping_callbacks(request.training)],
     )  # fmt: skip
-    trainable, everything = _count_parameters(model)
-    first = int(resumed.name.rpartition("-")[2]) if resumed is not None else 0
-    emit(
-        Started(
-            steps=_planned_steps(trainer), first_step=first, layout=layout.name, trainable_parameters=trainable, all_parameters=everything
-        )
-    )
-    if request.training.epochs > 0:
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed is not None else None)
+    _run(trainer, _checkpoint_to_go_on_from(folder))
     if stop.stopped:
         emit(Interrupted(step=trainer.state.global_step))
         return INTERRUPTED
     curve = _finished_curve(trainer)
     model.eval()
     digest = _write_artifact(request, base, method, model)
-    state = trainer.state
-    peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _peak_memory_bytes()
+    emit(_finished(trainer, request, curve, artifact_digest=digest, base_digest=base.identity.digest, rate=reporter.tokens_per_second()))
+    return 0
+
+
+def _choose_layout(request: TrainingRequest, model: Any, rows: list[EncodedRow], pad_id: int) -> Any:
+    from tasks.batching import choose_layout
+
+    choice = choose_layout(model, rows, pad_id, tolerance=_TOLERANCE[request.model.dtype])
+    for refusal in choice.refused:
+        emit(Note(text=f"layout {refusal.layout} is not used, training falls back to a slower one: {refusal.why}"))
+    return choice.layout
+
+
+def _optimizer(request: TrainingRequest, method: Any) -> str:
+    import torch
+
+    from tasks.methods.settings import trainer_fields
+    from tasks.train.optimizers import choose_optimizer
+
+    wanted = trainer_fields(request.training).get("optim")
+    name, note = choose_optimizer(wanted, quantized=getattr(method, "quantization", None) is not None, cuda=torch.cuda.is_available())
+    if note is not None:
+        emit(Note(text=note))
+    return name
+
+
+def _checkpoint_to_go_on_from(folder: Path) -> Path | None:
+    from tasks.train import checkpoints
+
+    whole = checkpoints.newest_whole(folder)
+    for name in checkpoints.discard_newer(folder, whole):
+        emit(Note(text=f"{name} is not whole and is passed over"))
+    if whole is not None:
+        emit(Note(text=f"going on from {whole.name}"))
+    return whole
+
+
+def _run(trainer: Any, resumed: Path | None) -> None:
+    """Trains to the end, from a checkpoint if there is one."""
+    from tasks.train.checkpoints import step_of
+
+    trainable, everything = _count_parameters(trainer.model)
     emit(
-        Finished(
-            artifact_digest=digest, base_digest=base.identity.digest, steps=state.global_step,
-            shipped_step=_shipped_step(state, request), curve=curve,
-            stopped_early=0 < state.global_step < state.max_steps, layout=layout.name,
-            supervised_tokens=round(supervised * (state.epoch or 0)), total_tokens=round(total * (state.epoch or 0)),
-            tokens_per_second=reporter.tokens_per_second(state), peak_memory_bytes=peak,
+        Started(
+            steps=_planned_steps(trainer), first_step=step_of(resumed) if resumed is not None else 0, layout=trainer.layout.name,
+            trainable_parameters=trainable, all_parameters=everything,
         )
     )  # fmt: skip
-    return 0
+    if trainer.args.num_train_epochs == 0 or (resumed is not None and trainer.take_up_if_ended(resumed)):
+        return
+    trainer.train(resume_from_checkpoint=str(resumed) if resumed is not None else None)
 
 
 def _finished_curve(trainer: Any) -> tuple[CurvePoint, ...]:
@@ -124,10 +154,27 @@ def _finished_curve(trainer: Any) -> tuple[CurvePoint, ...]:
     return tuple(curve)
 
 
+def _finished(
+    trainer: Any, request: TrainingRequest, curve: tuple[CurvePoint, ...], *, artifact_digest: str, base_digest: str, rate: float | None
+) -> Finished:
+    import torch
+
+    from tasks.train.trainer import tokens_of
+
+    state = trainer.state
+    tokens, supervised = tokens_of(state.log_history)
+    return Finished(
+        artifact_digest=artifact_digest, base_digest=base_digest, steps=state.global_step, shipped_step=_shipped_step(state, request),
+        curve=curve, stopped_early=0 < state.global_step < state.max_steps, layout=trainer.layout.name, supervised_tokens=supervised,
+        total_tokens=tokens, tokens_per_second=rate,
+        peak_memory_bytes=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else _peak_memory_bytes(),
+    )  # fmt: skip
+
+
 def _planned_steps(trainer: Any) -> int:
-    arguments = trainer.args
-    loader = trainer.get_train_dataloader()
-    return int(max(1, len(loader) // arguments.gradient_accumulation_steps) * arguments.num_train_epochs)
+    from tasks.train.sampling import steps_per_epoch
+
+    return math.ceil(steps_per_epoch(len(trainer.train_dataset), trainer.args) * float(trainer.args.num_train_epochs))
 
 
 def _shipped_step(state: Any, request: TrainingRequest) -> int:
@@ -136,13 +183,10 @@ def _shipped_step(state: Any, request: TrainingRequest) -> int:
     return int(state.global_step)
 
 
-def _count_tokens(rows: list[EncodedRow]) -> tuple[int, int]:
-    """Tokens of all rows, and how many of them carry loss."""
-    supervised = sum(sum(row["supervised"]) for row in rows)
+def _require_something_to_learn(rows: list[EncodedRow]) -> None:
     # The end-of-turn token alone is no answer: a run that learns nothing else looks healthy, with a loss near zero.
     if not any(len(set(compress(row["completion_ids"], row["supervised"]))) > 1 for row in rows):
         raise DataError("no row has a token to learn", where="training rows", expected="answers with text", hint="see data.source.columns")
-    return sum(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows), supervised
 
 
 def _count_parameters(model: Any) -> tuple[int, int]:
@@ -171,7 +215,11 @@ def _write_artifact(request: TrainingRequest, base: Any, method: Any, model: Any
 
 
 def _memory_bytes() -> int:
-    """Resident memory now."""
+    """Memory now: what the GPU has set aside for this process, or else what is resident."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.memory_reserved())
     pages = int(Path("/proc/self/statm").read_text().split()[1]) if Path("/proc/self/statm").exists() else 0
     return pages * resource.getpagesize() or _peak_memory_bytes()
 

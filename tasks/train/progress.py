@@ -25,7 +25,7 @@ class Display(Protocol):
 
 
 class LiveBar:
-    """One line that moves: loss, tokens per second, time left."""
+    """One line that moves: what :func:`figures_of` says of the newest step."""
 
     def __init__(self, console: Console) -> None:
         steps, figures = TextColumn("{task.completed:.0f}/{task.total:.0f}"), TextColumn("{task.fields[figures]}")
@@ -40,7 +40,7 @@ class LiveBar:
             self._task = self._progress.add_task("training", total=event.steps, completed=event.first_step, figures="")
             self._progress.start()
         elif isinstance(event, Step) and self._task is not None:
-            self._progress.update(self._task, completed=event.step, total=event.steps, figures=_figures(event))
+            self._progress.update(self._task, completed=event.step, total=event.steps, figures=figures_of(event))
         elif (line := _line(event)) is not None:
             self._progress.console.print(line, highlight=False)
 
@@ -60,7 +60,7 @@ class PlainLines:
         if isinstance(event, Step):
             if self._clock() >= self._next or event.step == event.steps:
                 self._next = self._clock() + _SECONDS_BETWEEN_LINES
-                self._say(f"training step {event.step}/{event.steps}: {_figures(event)}")
+                self._say(f"training step {event.step}/{event.steps}: {figures_of(event)}")
         elif (line := _line(event)) is not None:
             self._say(line)
 
@@ -68,9 +68,19 @@ class PlainLines:
         """See :class:`Display`."""
 
 
-def _figures(step: Step) -> str:
+def figures_of(step: Step) -> str:
+    """Loss, speed, learning rate, gradient norm, memory and time left, in one line."""
     minutes, seconds = divmod(round(step.seconds_left), 60)
-    return f"loss {step.loss:.3f}, {step.tokens_per_second:.0f} tokens/s, {minutes}:{seconds:02d} left"
+    gradient = "" if step.grad_norm is None else f", gradient {step.grad_norm:.2g}"
+    return (
+        f"loss {step.loss:.3f}, {step.tokens_per_second:.0f} tokens/s, rate {step.learning_rate:.1e}{gradient}, "
+        f"{step.memory_bytes / 1e9:.2f} GB, {minutes}:{seconds:02d} left"
+    )
+
+
+def validation_of(event: Validated) -> str:
+    """The newest point of the validation curve, in one line."""
+    return f"validation at step {event.point.step}: loss {event.point.validation_loss:.3f} nats a token"
 
 
 def _line(event: Record) -> str | None:
@@ -78,7 +88,7 @@ def _line(event: Record) -> str | None:
         share = event.trainable_parameters / event.all_parameters
         return f"training {event.trainable_parameters:,} of {event.all_parameters:,} parameters ({share:.1%}), rows {event.layout}"
     if isinstance(event, Validated):
-        return f"validation at step {event.point.step}: loss {event.point.validation_loss:.3f} nats a token"
+        return validation_of(event)
     if isinstance(event, Note):
         return event.text
     return None

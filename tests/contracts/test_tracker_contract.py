@@ -11,7 +11,7 @@ import pytest
 from pipeline_config.environment import Machine
 from pipeline_config.errors import RegistryError
 from tasks.mlflow_tracking import MlflowTracker
-from tasks.tracking import TrackedDataset, Tracker
+from tasks.tracking import MetricPoint, TrackedDataset, Tracker
 from tests.fakes import FakeTracker, KeptRun
 from tests.machines import free_ports
 
@@ -92,6 +92,24 @@ def test_a_run_keeps_all_that_it_is_given(place: Place, tmp_path: Path) -> None:
     assert kept.status == "FINISHED"
 
 
+def test_points_that_are_sent_again_are_kept_once(place: Place) -> None:
+    run_id = place.open_run()
+    points = [MetricPoint(step=step, milliseconds=1_000 * step, values={"loss": 1 / step, "rate": 0.5}) for step in range(1, 601)]
+    place.tracker.log_points(run_id, points[:200])
+    place.tracker.log_points(run_id, points)
+    place.tracker.log_points(run_id, points)
+    kept = place.kept(run_id).points
+    assert kept["loss"] == [(point.step, point.values["loss"]) for point in points]
+    assert kept["rate"] == [(point.step, 0.5) for point in points]
+
+
+def test_equal_values_of_one_step_measured_at_two_times_are_two_points(place: Place) -> None:
+    run_id = place.open_run()
+    twice = [MetricPoint(step=1, milliseconds=milliseconds, values={"loss": 0.5}) for milliseconds in (1_000, 2_000)]
+    place.tracker.log_points(run_id, twice)
+    assert place.kept(run_id).points == {"loss": [(1, 0.5), (1, 0.5)]}
+
+
 def test_a_run_names_its_data_sets_by_our_digest(place: Place) -> None:
     run_id = place.open_run()
     used = [dataset(), dataset("banking77: test", rows=2897, context="testing", digest="f" * 64, profile={})]
@@ -120,6 +138,7 @@ def test_a_run_that_is_not_there_is_refused(place: Place) -> None:
         lambda: place.tracker.log_dataset(unknown, dataset()),
         lambda: place.tracker.log_params(unknown, {"key": 1}),
         lambda: place.tracker.log_metrics(unknown, {"loss": 1.0}, 1),
+        lambda: place.tracker.log_points(unknown, [MetricPoint(step=1, milliseconds=1, values={"loss": 1.0})]),
     ):
         with pytest.raises(RegistryError):
             refused()

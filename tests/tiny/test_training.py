@@ -161,37 +161,62 @@ def test_a_diverging_loss_stops_the_run_and_names_step_and_rows(tiny: tuple[Mode
     assert "rows r" in caught.value.where
 
 
-def test_a_killed_child_is_an_error_and_the_next_run_ends_with_the_same_weights(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
-    whole, _ = run(request(tiny, tmp_path / "whole"))
+def killing(folder: Path, at: int) -> Callable[[Record], None]:
+    """Kills the child that trains in a folder when it says that this step is done."""
 
-    def kill_after_a_checkpoint(event: Record) -> None:
-        if isinstance(event, Step) and event.step == 5:
-            child = next(int(pid) for pid in os.listdir("/proc") if pid.isdigit() and str(tmp_path / "killed") in _command_line(pid))
+    def kill(event: Record) -> None:
+        if isinstance(event, Step) and event.step == at:
+            child = next(int(pid) for pid in os.listdir("/proc") if pid.isdigit() and str(folder) in _command_line(pid))
             os.kill(child, signal.SIGKILL)
 
+    return kill
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
+    """In the middle of an epoch, between two checkpoints, with dropout, accumulation and early stopping that has begun to lose patience."""
+    data = tmp_path / "data"
+    data.mkdir()
+    write_rows(data / "train.parquet", rows(38))
+    write_rows(data / "validation.parquet", rows(8, 100))
+
+    def asked(name: str) -> TrainingRequest:
+        settings = {
+            "epochs": 8, "learning_rate": 1.0, "lr_scheduler_type": "constant", "lora": {"lora_dropout": 0.2}, "evals_per_epoch": 2,
+            "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "early_stopping_patience": 4,
+        }  # fmt: skip
+        return request(tiny, tmp_path / name, **settings).model_copy(update={"data_folder": data})
+
+    whole, whole_events = run(asked("whole"))
+    # Ten steps an epoch, a checkpoint each five.
+    assert whole.stopped_early
+    at = whole.steps - 5 - 3
+    assert at > whole.shipped_step
     with pytest.raises(TrainingError, match="killed by signal 9"):
-        run(request(tiny, tmp_path / "killed"), kill_after_a_checkpoint)
-    resumed, events = run(request(tiny, tmp_path / "killed"))
-    first = next(event for event in events if isinstance(event, Started))
-    assert first.first_step >= 2
-    assert [p.validation_loss for p in resumed.curve] == pytest.approx([p.validation_loss for p in whole.curve], rel=1e-6)
-    for name, tensor in weights(whole).items():
-        torch.testing.assert_close(weights(resumed)[name], tensor, rtol=1e-5, atol=1e-6)
+        run(asked("killed"), killing(tmp_path / "killed", at))
+    resumed, events = run(asked("killed"))
+    first = next(event for event in events if isinstance(event, Started)).first_step
+    assert 0 < first < at + 5
+    assert at % 5
+    assert (resumed.steps, resumed.shipped_step, resumed.curve) == (whole.steps, whole.shipped_step, whole.curve)
+    assert (resumed.supervised_tokens, resumed.total_tokens) == (whole.supervised_tokens, whole.total_tokens)
+    losses = {event.step: (event.loss, event.grad_norm, event.learning_rate) for event in whole_events if isinstance(event, Step)}
+    again = {event.step: (event.loss, event.grad_norm, event.learning_rate) for event in events if isinstance(event, Step)}
+    assert len(again) >= 3
+    assert again == {step: losses[step] for step in again}
+    assert all(torch.equal(weights(resumed)[name], tensor) for name, tensor in weights(whole).items())
+    assert any("going on from checkpoint-" in note for note in resumed.notes)
 
 
-def test_a_damaged_checkpoint_is_passed_over(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
-    def kill_late(event: Record) -> None:
-        if isinstance(event, Step) and event.step == 7:
-            child = next(int(pid) for pid in os.listdir("/proc") if pid.isdigit() and str(tmp_path) in _command_line(pid))
-            os.kill(child, signal.SIGKILL)
-
+def test_a_half_written_checkpoint_is_passed_over(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:
     with pytest.raises(TrainingError):
-        run(request(tiny, tmp_path), kill_late)
+        run(request(tiny, tmp_path), killing(tmp_path, 7))
     newest = max((tmp_path / "scratch" / "checkpoints").glob("checkpoint-*"), key=lambda p: int(p.name.rpartition("-")[2]))
-    (newest / "optimizer.pt").write_bytes(b"torn")
-    _, events = run(request(tiny, tmp_path))
+    content = (newest / "optimizer.pt").read_bytes()
+    (newest / "optimizer.pt").write_bytes(content[: len(content) // 2])
+    trained, events = run(request(tiny, tmp_path))
     first = next(event for event in events if isinstance(event, Started))
     assert first.first_step < int(newest.name.rpartition("-")[2])
+    assert f"{newest.name} is not whole and is passed over" in trained.notes
 
 
 def test_an_exception_in_the_parent_ends_the_child_with_a_checkpoint(tiny: tuple[ModelConfig, Path], tmp_path: Path) -> None:

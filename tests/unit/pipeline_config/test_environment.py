@@ -6,10 +6,12 @@ import pytest
 
 from pipeline_config.environment import Machine, read_machine
 
+KERNEL_CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
-    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "NO_PROXY", "no_proxy"):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "NO_PROXY", "no_proxy", *KERNEL_CACHES):
         monkeypatch.delenv(name, raising=False)
     return read_machine({"TUNEGATE_WORKSPACE": str(tmp_path)})
 
@@ -34,3 +36,13 @@ def test_calls_to_this_machine_pass_no_proxy(machine: Machine, name: str, monkey
     environment = machine.child_environment()
 
     assert environment["NO_PROXY"] == environment["no_proxy"] == "intranet.example,localhost,127.0.0.1"
+
+
+def test_kernels_of_passing_shapes_are_not_hoarded_in_either_cache(machine: Machine) -> None:
+    assert all(1 <= int(machine.child_environment()[name]) <= 128 for name in KERNEL_CACHES)
+
+
+@pytest.mark.parametrize("name", KERNEL_CACHES)
+def test_a_capacity_of_the_user_stands(machine: Machine, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1024")
+    assert machine.child_environment()[name] == "1024"

@@ -128,7 +128,7 @@ def test_the_summary_tells_what_was_done_and_what_was_not_reached() -> None:
 def test_notes_say_what_was_done_in_another_way_than_usual() -> None:
     run = parts("pass").model_copy(
         update={
-            "trained": TRAINED.model_copy(update={"layout": "padded"}),
+            "trained": TRAINED.model_copy(update={"notes": ("training falls back to padded batches",)}),
             "evaluated": EVALUATED.model_copy(update={"champion_seen_rows": 2, "base_constrained": False}),
         }
     )

@@ -15,7 +15,7 @@ NEEDS_MORE = {"torch_compile", "tf32", "use_liger_kernel"}
 
 
 def arguments(folder: Path, **training: Any) -> Any:
-    return trainer_arguments(settle(TrainingConfig.model_validate(training)).training, folder, 100)
+    return trainer_arguments(settle(TrainingConfig.model_validate(training)).training, folder, 100, "adamw_torch")
 
 
 def test_every_field_that_passes_can_be_given_with_its_default(tmp_path: Path) -> None:
