@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 Outcome = Literal["pass", "fail", "hold", "not_applicable"]
 Verdict = Literal["pass", "fail", "hold"]
-LayoutName = Literal["blocks", "packed", "padded"]
+LayoutName = Literal["varlen", "flex", "blocks", "packed", "padded"]
 """How rows are laid out for one forward pass, see `tasks.batching`."""
 
 

@@ -70,9 +70,10 @@ def _train(request: TrainingRequest, parent_gone: threading.Event) -> int:
     method = METHODS[request.training.method]
     model = method.attach(base.model, request.training)
     pad_id = base.tokenizer.pad_token_id or 0
-    layout = choose_layout(model, training[:4], pad_id, tolerance=_TOLERANCE[request.model.dtype])
-    if layout.name == "padded":
-        emit(Note(text="this model answers differently for packed rows: training falls back to padded batches, which are slower"))
+    choice = choose_layout(model, training[:4], pad_id, tolerance=_TOLERANCE[request.model.dtype])
+    layout = choice.layout
+    for refusal in choice.refused:
+        emit(Note(text=f"layout {refusal.layout} is not used, training falls back to a slower one: {refusal.why}"))
     folder = request.folder / SCRATCH / "checkpoints"
     resumed = checkpoints.newest_whole(folder)
     if resumed is not None:

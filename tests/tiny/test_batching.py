@@ -12,7 +12,6 @@ from pipeline_config.training import TrainingConfig
 from tasks.attention import use_row_attention
 from tasks.batching import (
     BLOCKS,
-    LAYOUTS,
     PACKED,
     PADDED,
     Layout,
@@ -28,6 +27,7 @@ from tasks.chat import EncodedRow, encode_row
 from tasks.methods import METHODS
 from tasks.models import LoadedBase, load_base
 from tasks.rows import Message, Row, to_messages
+from tests.architectures import tiny_model
 from tests.builders import tiny_base
 
 RowsOf = Callable[[LoadedBase], list[EncodedRow]]
@@ -70,6 +70,7 @@ ROWS = pytest.mark.parametrize(
     [encoded, partial(encoded, instruction=None), conversations, mixed],
     ids=["long shared prefix", "short shared prefix", "several turns", "plain chats and several turns"],
 )
+EVERY = pytest.mark.parametrize("layout", [BLOCKS, PACKED, PADDED], ids=lambda layout: layout.name)
 FAST = pytest.mark.parametrize("layout", [BLOCKS, PACKED], ids=lambda layout: layout.name)
 
 
@@ -105,7 +106,7 @@ def test_gradients_equal_padded_gradients(tmp_path: Path, rows_of: RowsOf, layou
         torch.testing.assert_close(gradient, padded[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+@EVERY
 def test_targets_are_the_answers_and_their_ends_and_nothing_else(base: LoadedBase, layout: Layout) -> None:
     rows = conversations(base)
     answers = [f"queue {len(text)}<|end|>" for count in (2, 3, 4) for text in TEXTS[:count]]
@@ -115,7 +116,7 @@ def test_targets_are_the_answers_and_their_ends_and_nothing_else(base: LoadedBas
     assert TEXTS[1] in base.tokenizer.decode(layout.collate(everything, 0)["labels"][0])
 
 
-@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
+@EVERY
 def test_the_loss_is_that_of_the_answers_alone(base: LoadedBase, layout: Layout) -> None:
     """Against probabilities read off whole rows, without any of our batching."""
     total, count = 0.0, 0
@@ -149,16 +150,42 @@ def test_a_sliding_window_counts_positions_and_not_places(tmp_path: Path) -> Non
     rows = encoded(base)
     loss = mean_loss(BLOCKS, model, rows, rows_per_batch=4, pad_id=0)
     assert loss == pytest.approx(mean_loss(PADDED, model, rows, rows_per_batch=4, pad_id=0), rel=1e-5)
-    # One mask for all layers loses the window, which the choice of a layout must notice.
-    assert choose_layout(model, rows, 0, tolerance=1e-5) is BLOCKS
+    assert choose_layout(model, rows, 0, tolerance=1e-5).layout is BLOCKS
     model.set_attn_implementation("sdpa")
-    assert choose_layout(model, rows, 0, tolerance=1e-5) is PADDED
+    assert choose_layout(model, rows, 0, tolerance=1e-5).layout is PACKED
+
+
+def test_a_layout_that_loses_the_window_is_found_out_by_rows_shorter_than_it(base: LoadedBase) -> None:
+    class Forgetful(torch.nn.Module):
+        """A model whose layers have a window that its own configuration does not mention."""
+
+        device = torch.device("cpu")
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = tiny_model("mistral", vocab_size=base.model.config.vocab_size, sliding_window=1000)
+            self.inner.set_attn_implementation("sdpa")
+            self.config = base.model.config
+
+        def forward(self, **inputs: Any) -> Any:
+            return self.inner(**inputs)
+
+    rows = encoded(base)
+    model = Forgetful()
+    packed, padded = (mean_loss(layout, model, rows, rows_per_batch=4, pad_id=0) for layout in (PACKED, PADDED))
+    assert packed == pytest.approx(padded, rel=1e-5)
+    choice = choose_layout(model, rows, 0, tolerance=1e-5)
+    assert choice.layout is PADDED
+    assert {refusal.layout for refusal in choice.refused} == {"blocks", "packed"}
+    assert "where padded rows have" in choice.refused[1].why
+    assert "with a window of" in choice.refused[1].why
+    assert model.inner.config.sliding_window == 1000
 
 
 def test_an_attention_that_follows_masks_alone_is_not_given_blocks(base: LoadedBase, tmp_path: Path) -> None:
     model = load_base(tiny_base(tmp_path), tmp_path).model
     model.set_attn_implementation("sdpa")
-    assert choose_layout(model, encoded(base), 0, tolerance=1e-5) is PACKED
+    assert choose_layout(model, encoded(base), 0, tolerance=1e-5).layout is PACKED
 
 
 def test_a_row_never_sees_another_row(base: LoadedBase) -> None:
@@ -190,11 +217,32 @@ def test_a_model_that_ignores_the_block_mask_is_trained_on_padded_rows(base: Loa
     class Leaky(torch.nn.Module):
         """Drops the block mask and the blocks, as a model with its own idea of masks may."""
 
-        device = torch.device("cpu")
+        device, config = torch.device("cpu"), base.model.config
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, blocks: Any = None, **options: Any) -> Any:
             mask = attention_mask if attention_mask.dim() == 2 else None
             return base.model(input_ids=input_ids, attention_mask=mask, **options)
 
-    assert choose_layout(Leaky(), encoded(base), 0, tolerance=1e-5) is PADDED
-    assert choose_layout(base.model, encoded(base), 0, tolerance=1e-5) is BLOCKS
+    assert choose_layout(Leaky(), encoded(base), 0, tolerance=1e-5).layout is PADDED
+    assert choose_layout(base.model, encoded(base), 0, tolerance=1e-5).layout is BLOCKS
+
+
+def test_a_layout_with_the_right_loss_and_wrong_gradients_is_not_used(base: LoadedBase) -> None:
+    class HalfHearted(torch.nn.Module):
+        """Learns half as much from packed rows, as a kernel with a broken backward pass may."""
+
+        device, config = torch.device("cpu"), base.model.config
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = tiny_model("llama", vocab_size=base.model.config.vocab_size)
+
+        def forward(self, attention_mask: torch.Tensor, **inputs: Any) -> Any:
+            output = self.inner(attention_mask=attention_mask, **inputs)
+            if attention_mask.dim() == 4:
+                output.logits = (output.logits + output.logits.detach()) / 2
+            return output
+
+    choice = choose_layout(HalfHearted(), encoded(base), 0, tolerance=1e-5)
+    assert choice.layout is PADDED
+    assert all(refusal.why.startswith("gradient norm") for refusal in choice.refused)
