@@ -129,11 +129,11 @@ def test_perplexity_is_weighted_by_tokens(world: World, layout: str) -> None:
     engine = open_engine(world.config.model, world.folder)
     tokenizer, losses = engine.base.tokenizer, []
     engine.load_adapter("v2", world.two.artifact)
-    with torch.no_grad(), engine.active("v2"):
+    with torch.no_grad(), engine.active("v2") as model:
         for row in TEST:
             encoded = encode_row(tokenizer, row)
             ids = torch.tensor([[*encoded["prompt_ids"], *encoded["completion_ids"]]])
-            scores = engine.model(ids).logits[0].log_softmax(dim=-1)
+            scores = model(ids).logits[0].log_softmax(dim=-1)
             start = len(encoded["prompt_ids"])
             losses += [-scores[at - 1, ids[0, at]].item() for at in range(start, ids.shape[1])]
     assert result.tuned.perplexity == pytest.approx(math.exp(sum(losses) / len(losses)), rel=1e-4)
@@ -149,9 +149,9 @@ def test_of_a_chat_the_last_answer_alone_is_judged(world: World) -> None:
     engine = open_engine(world.config.model, world.folder)
     engine.load_adapter("v2", world.two.artifact)
     encoded = [encode_last_answer(engine.base.tokenizer, row) for row in chats]
-    with engine.active("v2"):
-        loss = mean_loss(PADDED, engine.model, encoded, rows_per_batch=1, pad_id=0)
-        of_all = mean_loss(PADDED, engine.model, [encode_row(engine.base.tokenizer, row) for row in chats], rows_per_batch=1, pad_id=0)
+    with engine.active("v2") as model:
+        loss = mean_loss(PADDED, model, encoded, rows_per_batch=1, pad_id=0)
+        of_all = mean_loss(PADDED, model, [encode_row(engine.base.tokenizer, row) for row in chats], rows_per_batch=1, pad_id=0)
     assert result.tuned.perplexity == pytest.approx(math.exp(loss), rel=1e-4)
     assert abs(of_all - loss) > 0.01
     answers = engine.answer([prompt_of(row) for row in chats], adapter="v2", max_new_tokens=8, batch_size=4)
