@@ -101,7 +101,8 @@ def _keep_one_format(model: Any) -> None:
 
     On processors with AVX512-BF16 it does so in the first pass without gradients, such as a validation pass. The repacked weights have
     scales of bf16 in place of the double quantisation, compute in bf16 whatever was asked for, and pass no gradient on: training would go
-    on with its lower layers cut off, and say nothing. Answers would differ from machine to machine besides.
+    on with its lower layers cut off, and all that is said is a warning of torch. Answers would differ from machine to machine besides.
+    The price is that kernel's speed.
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
