@@ -1,8 +1,9 @@
 """The engine in this process: greedy decoding with the prompts' common prefix computed once, rows sorted by length."""
 
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,9 @@ from pipeline_config.model import ModelConfig
 from tasks.batching import common_prefix_length
 from tasks.chat import decode, encode_prompt, encode_text
 from tasks.generation import Answer
-from tasks.manifest import read_manifest
-from tasks.methods import METHODS
-from tasks.models import LoadedBase, load_base
+from tasks.manifest import Quantization, read_manifest
+from tasks.methods import Method, find_method
+from tasks.models import LoadedBase, load_base, share_weights
 from tasks.rows import Message
 
 if TYPE_CHECKING:
@@ -23,18 +24,32 @@ Trie = dict[int, "Trie"]
 """The token sequences that may be answered, as nested mappings."""
 
 
-def open_engine(config: ModelConfig, workspace: Path) -> "TransformersEngine":
+Place = tuple[str, str | None]
+"""Where a version's tree is kept: the kind of its method, and the version's name if it has a tree of its own."""
+
+
+@dataclass(frozen=True)
+class _Version:
+    method: Method
+    place: Place
+
+
+def open_engine(config: ModelConfig, workspace: Path, quantization: Quantization | None = None) -> "TransformersEngine":
     """Loads a base and makes it answer."""
-    return TransformersEngine(load_base(config, workspace))
+    return TransformersEngine(load_base(config, workspace, quantization))
 
 
 class TransformersEngine:
-    """`tasks.generation.Engine` on transformers and PEFT. PEFT's active adapter is global state, so one call runs at a time."""
+    """`tasks.generation.Engine` on transformers, for versions of every method at once.
+
+    PEFT takes one kind of adapter on a model and changes the model for it. So each kind has a module tree of its own, over the storage of
+    the one base, and the base itself is never touched. Which version a tree answers as is state of the tree: one call runs at a time.
+    """
 
     def __init__(self, base: LoadedBase) -> None:
         self._base = base
-        self._model = base.model
-        self._names: dict[str, Path] = {}
+        self._trees: dict[Place, Any] = {}
+        self._versions: dict[str, _Version] = {}
         self._lock = threading.RLock()
 
     @property
@@ -44,56 +59,52 @@ class TransformersEngine:
 
     @property
     def base(self) -> LoadedBase:
-        """The bare base, for callers that measure losses on it. Use :meth:`active` around that."""
+        """The bare base."""
         return self._base
 
     def adapters(self) -> tuple[str, ...]:
         """Names of the loaded adapters."""
-        return tuple(self._names)
+        return tuple(self._versions)
 
     def load_adapter(self, name: str, artifact: Path) -> None:
         """See :meth:`tasks.generation.Engine.load_adapter`."""
-        manifest = read_manifest(artifact)
-        if manifest.base != self._base.identity.model_copy(update={"name_or_path": manifest.base.name_or_path}):
+        manifest, own = read_manifest(artifact), self._base.identity
+        if manifest.base.key != own.key:
             raise ModelError(
-                f"the version belongs to base {manifest.base.digest[:12]} in {manifest.base.dtype}", where=name,
-                expected=f"base {self.base_digest[:12]} in {self._base.identity.dtype}",
-                hint="one engine holds one base; open another for this one",
+                f"the version belongs to base {manifest.base.digest[:12]} in {manifest.base.precision}", where=name,
+                expected=f"base {own.digest[:12]} in {own.precision}", hint="one engine holds one base; open another for this one",
             )  # fmt: skip
+        method = find_method(manifest.method)
+        place = (method.kind, name if method.own_tree else None)
         with self._lock:
-            if name in self._names:
+            if name in self._versions:
                 raise ModelError("an adapter of this name is loaded already", where=name, expected="a new name", hint="unload it first")
-            self._model = METHODS[manifest.method].load(self._model, name, artifact)
-            self._model.eval()
-            self._names[name] = artifact
+            tree = self._trees[place] if place in self._trees else share_weights(self._base.model)
+            self._trees[place] = method.load(tree, name, artifact).eval()
+            self._versions[name] = _Version(method, place)
 
     def unload_adapter(self, name: str) -> None:
         """See :meth:`tasks.generation.Engine.unload_adapter`."""
         with self._lock:
             self._require(name)
-            if len(self._names) == 1:
-                self._model = self._model.unload()
+            version = self._versions.pop(name)
+            if any(other.place == version.place for other in self._versions.values()):
+                version.method.unload(self._trees[version.place], name)
             else:
-                self._model.delete_adapter(name)
-            del self._names[name]
+                del self._trees[version.place]
 
-    def active(self, adapter: str | None) -> AbstractContextManager[Any]:
-        """The model with one adapter, or with none, switched on. Hold :attr:`lock` around it."""
-        if adapter is not None:
+    @contextmanager
+    def active(self, adapter: str | None) -> Iterator[Any]:
+        """The module to call for an adapter's answers, or for the bare base's. Nobody else can use the engine meanwhile."""
+        with self._lock:
+            if adapter is None:
+                yield self._base.model
+                return
             self._require(adapter)
-            self._model.set_adapter(adapter)
-            return nullcontext(self._model)
-        return self._model.disable_adapter() if self._names else nullcontext(self._model)
-
-    @property
-    def lock(self) -> threading.RLock:
-        """Held while an adapter is active."""
-        return self._lock
-
-    @property
-    def model(self) -> Any:
-        """The module to call inside :meth:`active`."""
-        return self._model
+            version = self._versions[adapter]
+            tree = self._trees[version.place]
+            version.method.activate(tree, adapter)
+            yield tree
 
     def answer(
         self,
@@ -113,21 +124,21 @@ class TransformersEngine:
         trie = _trie([encode_text(tokenizer, text) for text in allowed]) if allowed is not None else None
         answers: dict[int, Answer] = {}
         order = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
-        with self._lock, torch.inference_mode(), self.active(adapter):
+        with torch.inference_mode(), self.active(adapter) as model:
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
-                generated = self._greedy([encoded[index] for index in chosen], max_new_tokens, trie)
+                generated = self._greedy(model, [encoded[index] for index in chosen], max_new_tokens, trie)
                 answers |= {i: self._as_answer(encoded[i], ids) for i, ids in zip(chosen, generated, strict=True)}
                 if on_answer is not None:
                     on_answer(len(answers))
         return [answers[index] for index in range(len(encoded))]
 
-    def _greedy(self, prompts: list[list[int]], limit: int, trie: Trie | None) -> list[list[int]]:
+    def _greedy(self, model: Any, prompts: list[list[int]], limit: int, trie: Trie | None) -> list[list[int]]:
         """Token ids of each answer, the end-of-turn token included where it came."""
         import torch
 
         eos, pad = self._base.tokenizer.eos_token_id, self._base.tokenizer.pad_token_id or 0
-        logits, cache, mask, positions = self._prefill(prompts, pad)
+        logits, cache, mask, positions = _prefill(model, prompts, pad)
         produced: list[list[int]] = [[] for _ in prompts]
         nodes: list[Trie | None] = [trie] * len(prompts)
         for _ in range(limit if trie is None else max(limit, _depth(trie))):
@@ -142,40 +153,41 @@ class TransformersEngine:
             positions = positions[:, -1:] + 1
             mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
             step = torch.tensor(chosen, device=mask.device)[:, None]
-            output = self._model(step, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
+            output = model(step, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
             logits, cache = output.logits[:, -1].float(), output.past_key_values
         return produced
-
-    def _prefill(self, prompts: list[list[int]], pad: int) -> tuple["torch.Tensor", Any, "torch.Tensor", "torch.Tensor"]:
-        """Logits after each prompt, cache, mask and positions. What all prompts start with is computed once and its cache shared."""
-        import torch
-
-        shared = common_prefix_length(prompts) if len(prompts) > 1 else 0
-        device, rows = self._model.device, len(prompts)
-        # A tensor and not the number 1: that would make a strided slice, and the product with it copies the whole head for each row.
-        last = torch.tensor([-1], device=device)
-        cache = None
-        if shared:
-            prefix = torch.tensor([prompts[0][:shared]], device=device)
-            cache = self._model(prefix, use_cache=True, logits_to_keep=last).past_key_values
-            cache.batch_repeat_interleave(rows)
-        own = [prompt[shared:] for prompt in prompts]
-        width = max(map(len, own))
-        # Left padding, between the shared prefix and each row's own tokens, so that all rows end in the last column.
-        ids = torch.tensor([[pad] * (width - len(row)) + row for row in own], device=device)
-        seen = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in own], device=device)
-        mask = torch.cat([seen.new_ones(rows, shared), seen], dim=1)
-        positions = (seen.cumsum(dim=1) - 1).clamp(min=0) + shared
-        output = self._model(ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=last)
-        return output.logits[:, -1].float(), output.past_key_values, mask, positions
 
     def _as_answer(self, prompt: list[int], ids: list[int]) -> Answer:
         stopped = bool(ids) and ids[-1] == self._base.tokenizer.eos_token_id
         return Answer(decode(self._base.tokenizer, ids), len(prompt), len(ids), "stop" if stopped else "length")
 
     def _require(self, name: str) -> None:
-        if name not in self._names:
-            raise ModelError("no adapter has this name", where=name, expected=f"one of {', '.join(self._names) or '(none)'}")
+        if name not in self._versions:
+            raise ModelError("no adapter has this name", where=name, expected=f"one of {', '.join(self._versions) or '(none)'}")
+
+
+def _prefill(model: Any, prompts: list[list[int]], pad: int) -> tuple["torch.Tensor", Any, "torch.Tensor", "torch.Tensor"]:
+    """Logits after each prompt, cache, mask and positions. What all prompts start with is computed once and its cache shared."""
+    import torch
+
+    shared = common_prefix_length(prompts) if len(prompts) > 1 else 0
+    device, rows = model.device, len(prompts)
+    # A tensor and not the number 1: that would make a strided slice, and the product with it copies the whole head for each row.
+    last = torch.tensor([-1], device=device)
+    cache = None
+    if shared:
+        prefix = torch.tensor([prompts[0][:shared]], device=device)
+        cache = model(prefix, use_cache=True, logits_to_keep=last).past_key_values
+        cache.batch_repeat_interleave(rows)
+    own = [prompt[shared:] for prompt in prompts]
+    width = max(map(len, own))
+    # Left padding, between the shared prefix and each row's own tokens, so that all rows end in the last column.
+    ids = torch.tensor([[pad] * (width - len(row)) + row for row in own], device=device)
+    seen = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in own], device=device)
+    mask = torch.cat([seen.new_ones(rows, shared), seen], dim=1)
+    positions = (seen.cumsum(dim=1) - 1).clamp(min=0) + shared
+    output = model(ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=last)
+    return output.logits[:, -1].float(), output.past_key_values, mask, positions
 
 
 def _trie(sequences: Sequence[Sequence[int]]) -> Trie:

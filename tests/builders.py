@@ -73,10 +73,13 @@ def make_prepared(
     )
 
 
-def make_trained(folder: Path, config: ModelConfig, workspace: Path, prepared: PreparedData, seed: int, **changes: Any) -> TrainedModel:
+def make_trained(
+    folder: Path, config: ModelConfig, workspace: Path, prepared: PreparedData, seed: int, method: str = "lora", **changes: Any
+) -> TrainedModel:
     """A version with random LoRA weights, different for each seed, and all that training leaves beside them.
 
     Args:
+        method: lora or qlora.
         changes: fields of the record that shall be different.
     """
     import polars as pl
@@ -90,22 +93,22 @@ def make_trained(folder: Path, config: ModelConfig, workspace: Path, prepared: P
 
     artifact = folder / "artifact"
     artifact.mkdir(parents=True)
-    base = load_base(config, workspace)
+    base = load_base(config, workspace, METHODS[method].quantization)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = METHODS["lora"].attach(base.model, TrainingConfig(lora=LoraSettings(r=4)))
+        model = METHODS[method].attach(base.model, TrainingConfig(lora=LoraSettings(r=4)))
         for name, weights in model.named_parameters():
             if "lora_B" in name:
                 torch.nn.init.normal_(weights, std=0.5)
-    METHODS["lora"].save(model, artifact, config.name_or_path)
+    METHODS[method].save(model, artifact, config.name_or_path)
     sides = [pl.read_parquet(prepared.folder / f"{side}.parquet").select("row_id", "digest") for side in ("train", "validation")]
     pl.concat(sides).write_parquet(artifact / TRAIN_ROWS)
     manifest = Manifest(
-        method="lora", base=base.identity, instruction=prepared.instruction, labels=prepared.labels, max_new_tokens=8,
+        method=method, base=base.identity, instruction=prepared.instruction, labels=prepared.labels, max_new_tokens=8,
         data_digest=prepared.digest, code_revision=None, files=file_digests(artifact),
     )  # fmt: skip
     values: dict[str, Any] = {
-        "folder": folder, "artifact_digest": write_manifest(artifact, manifest), "base_digest": base.identity.digest, "method": "lora",
+        "folder": folder, "artifact_digest": write_manifest(artifact, manifest), "base_digest": base.identity.digest, "method": method,
         "steps": 20, "shipped_step": 20, "curve": (), "stopped_early": False, "layout": "packed", "supervised_tokens": 100,
         "total_tokens": 1000, "tokens_per_second": 50.0, "peak_memory_bytes": 1 << 30,
     }  # fmt: skip

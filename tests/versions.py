@@ -53,6 +53,7 @@ def make_artifact(
     base: BaseIdentity = BASE,
     instruction: str | None = INSTRUCTION,
     masked_kinds: tuple[SensitiveKind, ...] = (),
+    method: str = "lora",
 ) -> str:
     """Writes what training leaves behind, with text for weights; returns the artifact digest."""
     folder.mkdir(parents=True)
@@ -60,7 +61,7 @@ def make_artifact(
     (folder / "adapter_config.json").write_text("{}")
     pl.DataFrame({"row_id": ["1"], "digest": ["d"]}).write_parquet(folder / TRAIN_ROWS)
     manifest = Manifest(
-        method="lora",
+        method=method,
         base=base,
         instruction=instruction,
         labels=None,

@@ -23,7 +23,8 @@ def main() -> None:
 def _open(base: BaseIdentity, machine: Machine) -> Engine:
     from tasks.engine import open_engine
 
-    return open_engine(ModelConfig(name_or_path=base.name_or_path, revision=base.revision, dtype=base.dtype), machine.workspace)
+    config = ModelConfig(name_or_path=base.name_or_path, revision=base.revision, dtype=base.dtype)
+    return open_engine(config, machine.workspace, base.quantization)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from pathlib import Path
 from pipeline_config.errors import ModelError, TunegateError
 from tasks.generation import Engine
 from tasks.ledger import Entry, Ledger
-from tasks.manifest import BaseIdentity, Manifest, read_manifest
+from tasks.manifest import BaseIdentity, BaseKey, Manifest, read_manifest
+from tasks.methods import find_method
 from tasks.rows import Message
 
 Mask = Callable[[Sequence[Message]], tuple[list[Message], Mapping[str, int]]]
@@ -53,13 +54,13 @@ class Shelf:
     Whoever takes both takes `_changing` first.
 
     Args:
-        open_engine: opens a base; called for the first version's base.
+        open_engine: opens a base in its precision; called once for each that versions need.
         cache: folder of verified version copies, `<adapter name>/model` for each.
     """
 
     def __init__(self, open_engine: Callable[[BaseIdentity], Engine], ledger: Ledger, cache: Path) -> None:
         self._open_engine, self._ledger, self._cache = open_engine, ledger, cache.resolve()
-        self._engine: Engine | None = None
+        self._engines: dict[BaseKey, Engine] = {}
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._uses: Counter[str] = Counter()
         self._changing = threading.Lock()
@@ -218,25 +219,34 @@ class Shelf:
         self._evict()
 
     def _engine_for(self, base: BaseIdentity) -> Engine:
-        """The base in memory, opened if it is the first one. There is room for one."""
-        engine = self._engine if self._engine is not None else self._open_engine(base)
-        if engine.base_digest != base.digest:
-            raise ModelError(
-                f"the version needs base {base.digest[:12]} ({base.name_or_path})",
-                where="model server",
-                expected=f"base {engine.base_digest[:12]}",
-                hint="one server holds one base; serve this model from another workspace and port",
-            )
-        self._engine = engine
-        return engine
+        """The engine that holds a base in the version's precision, opened if it is the first version that needs it."""
+        if base.key not in self._engines:
+            engine = self._open_engine(base)
+            if engine.base_digest != base.digest:
+                raise ModelError(
+                    f"the version needs base {base.digest[:12]} ({base.name_or_path})", where="model server",
+                    expected=f"base {engine.base_digest[:12]}, which lies there now",
+                    hint="put the base back that the version was trained on",
+                )  # fmt: skip
+            self._engines[base.key] = engine
+        return self._engines[base.key]
+
+    def _close_idle_engines(self) -> None:
+        """Lets go of bases that no version in memory needs any more; the one that was used last stays."""
+        with self._books:
+            needed = {loaded.manifest.base.key for loaded in self._loaded.values()}
+        if needed:
+            self._engines = {key: engine for key, engine in self._engines.items() if key in needed}
 
     def _evict(self) -> None:
-        """Forgets the adapters that were idle longest, beyond those that are live and a few spare ones."""
+        """Forgets the adapters that were idle longest, beyond those that are live and a few spare ones; whole models at once."""
         live = self._live_names()
         with self._books:
             spare = [name for name in self._loaded if name not in live]
             idle = [name for name in spare[:-1] if not self._uses[name]]
-        for name in idle[: max(0, len(spare) - _SPARE_ADAPTERS)]:
+            whole = {name for name in idle if find_method(self._loaded[name].manifest.method).own_tree}
+        excess = set(idle[: max(0, len(spare) - _SPARE_ADAPTERS)])
+        for name in [name for name in idle if name in excess | whole]:
             self._forget(name)
 
     def _forget(self, name: str) -> None:
@@ -246,6 +256,7 @@ class Shelf:
             self._books.wait_for(lambda: not self._uses[name])
             del self._uses[name]
         loaded.engine.unload_adapter(name)
+        self._close_idle_engines()
 
     def _live_names(self) -> set[str]:
         return {entry.adapter_name for entry in self._ledger.live_by_model().values() if entry.adapter_name is not None}

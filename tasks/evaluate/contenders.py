@@ -15,6 +15,8 @@ from tasks.batching import LAYOUTS, mean_loss
 from tasks.chat import encode_last_answer, expected_answer
 from tasks.engine import TransformersEngine, open_engine
 from tasks.files import sha256_json, stage_store
+from tasks.manifest import Dtype, Quantization, read_manifest
+from tasks.methods import find_method
 from tasks.methods.settings import settle
 from tasks.models import identify_base, load_tokenizer
 from tasks.rows import Message, Row, answer_of, messages_digest, prompt_of, read_rows, spread_evenly
@@ -103,7 +105,10 @@ def list_labels(prompt: Sequence[Message], labels: Sequence[str]) -> list[Messag
 
 
 class Examiner:
-    """Asks contenders. The engine is opened when the first answer is missing, and not at all if none is."""
+    """Asks contenders, each on a base in the precision that it was trained on and is served on; the bare base in that of the tuned model.
+
+    An engine is opened when the first answer is missing, and not at all if none is.
+    """
 
     def __init__(self, config: PipelineConfig, workspace: Path, layout: LayoutName, on_progress: Progress) -> None:
         """Prepares to ask.
@@ -113,7 +118,8 @@ class Examiner:
         """
         self._config, self._workspace, self._on_progress = config, workspace, on_progress
         self._layout = LAYOUTS[layout]
-        self._opened: TransformersEngine | None = None
+        self._engines: dict[tuple[Dtype, Quantization | None], TransformersEngine] = {}
+        self._homes: dict[str, TransformersEngine] = {}
 
     def constrained_labels(self, labels: Sequence[str] | None) -> Sequence[str] | None:
         """The labels, if they are few enough for the base to be held to them."""
@@ -194,22 +200,37 @@ class Examiner:
         engine = self._engine(adapter)
         tokenizer = engine.base.tokenizer
         rows = [encode_last_answer(tokenizer, row) for row in questions.rows]
-        with engine.lock, engine.active(adapter.name if adapter else None):
-            mean = mean_loss(self._layout, engine.model, rows, rows_per_batch=batch, pad_id=tokenizer.pad_token_id or 0)
+        with engine.active(adapter.name if adapter else None) as model:
+            mean = mean_loss(self._layout, model, rows, rows_per_batch=batch, pad_id=tokenizer.pad_token_id or 0)
         self._on_progress(f"perplexity of {adapter.name if adapter else 'base'} on {questions.name}", len(rows), len(rows))
         return Loss(mean=mean if math.isfinite(mean) else None)
 
     def _engine(self, adapter: Adapter | None) -> TransformersEngine:
-        if self._opened is None:
-            self._opened = open_engine(self._config.model, self._workspace)
-        if adapter is not None and adapter.name not in self._opened.adapters():
-            self._opened.load_adapter(adapter.name, adapter.folder)
-        return self._opened
+        if adapter is None:
+            return self._open(self._config.model.dtype, self._quantization)
+        if adapter.name not in self._homes:
+            base = read_manifest(adapter.folder).base
+            engine = self._open(base.dtype, base.quantization)
+            engine.load_adapter(adapter.name, adapter.folder)
+            self._homes[adapter.name] = engine
+        return self._homes[adapter.name]
+
+    def _open(self, dtype: Dtype, quantization: Quantization | None) -> TransformersEngine:
+        """The configured base in a precision. A version of another base is refused by the engine."""
+        if (dtype, quantization) not in self._engines:
+            model = self._config.model.model_copy(update={"dtype": dtype})
+            self._engines[dtype, quantization] = open_engine(model, self._workspace, quantization)
+        return self._engines[dtype, quantization]
+
+    @property
+    def _quantization(self) -> Quantization | None:
+        return find_method(self._config.training.method).quantization
 
     def _answering(self) -> dict[str, Any]:
         settings = self._config.evaluation
         return {"base": self._base(), "max_new_tokens": settings.max_new_tokens, "batch_size": settings.batch_size}
 
     def _base(self) -> dict[str, str]:
-        identity = identify_base(self._config.model, self._workspace)
-        return {"digest": identity.digest, "dtype": identity.dtype}
+        identity = identify_base(self._config.model, self._workspace, self._quantization)
+        content: dict[str, str] = identity.model_dump(include={"digest", "dtype", "quantization"})
+        return content

@@ -3,10 +3,10 @@
 import importlib
 
 from pipeline_config.errors import ConfigError
-from tasks.methods import lora
-from tasks.methods.method import Method
+from tasks.methods import adapter, full, ia3, lora, prefix, prompt, qlora
+from tasks.methods.method import Method, TaskText
 
-METHODS: dict[str, Method] = {"lora": lora.METHOD}
+METHODS: dict[str, Method] = {module.METHOD.name: module.METHOD for module in (full, lora, qlora, prefix, prompt, adapter, ia3)}
 """By the name that `training.method` uses."""
 
 
@@ -28,4 +28,4 @@ def find_method(name: str) -> Method:
     return found
 
 
-__all__ = ["METHODS", "Method", "find_method"]
+__all__ = ["METHODS", "Method", "TaskText", "find_method"]

@@ -120,7 +120,7 @@ def test_from_pretrained_is_called_where_loading_is_made_safe() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr == "from_pretrained"
     }
-    assert callers <= {"tasks/models.py", "tasks/methods/lora.py"}
+    assert callers <= {"tasks/models.py", "tasks/methods/peft_tree.py"}
 
 
 def test_pickle_is_nowhere() -> None:

@@ -97,7 +97,7 @@ def answers(engine: TransformersEngine, batch_size: int, prompts: list[list[Mess
 @FAMILY
 def test_answers_equal_those_of_peft_s_generate(family: str, config: Any) -> None:
     ours = engine(family, config)
-    tokenizer, peft = ours.base.tokenizer, ours.model.peft
+    tokenizer, peft = ours.base.tokenizer, ours.base.model.peft
     for prompt, answer in zip(PROMPTS[:4], answers(ours, 1), strict=False):
         ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_tensors="pt", return_dict=False)
         theirs = peft.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=8, do_sample=False)

@@ -385,14 +385,51 @@ def test_a_live_version_cannot_be_unloaded(site: Site, client: TestClient) -> No
     assert answered_by(client) == "routing-v1"
 
 
-def test_a_version_of_another_base_is_refused_and_the_first_base_stays(site: Site, client: TestClient) -> None:
+OTHERS = {
+    "another base": {"digest": "0" * 64},
+    "another dtype": {"dtype": "bfloat16"},
+    "another quantisation": {"quantization": "nf4"},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+def test_each_base_in_each_precision_has_an_engine_of_its_own(site: Site, client: TestClient, other: dict[str, str]) -> None:
     site.go_live(1)
     answered_by(client)
-    site.go_live(1, "intents", base=BASE.model_copy(update={"digest": "0" * 64}))
-    response = chat(client, "intents")
-    assert fault(response) == (503, "live_version_not_servable")
-    assert "needs base 000000000000" in message(response)
-    assert answered_by(client) == "routing-v1"
+    site.go_live(1, "intents", base=BASE.model_copy(update=other))
+    assert answered_by(client, "intents") == "intents-v1"
+    assert answered_by(client, MODEL) == "routing-v1"
+    assert [engine.adapters() for engine in site.engines] == [("routing-v1",), ("intents-v1",)]
+
+
+def test_a_base_by_another_name_is_the_same_base(site: Site, client: TestClient) -> None:
+    site.go_live(1)
+    answered_by(client)
+    site.go_live(1, "intents", base=BASE.model_copy(update={"name_or_path": "elsewhere"}))
+    answered_by(client, "intents")
+    assert len(site.engines) == 1
+
+
+def test_a_base_that_no_version_needs_any_more_is_let_go(site: Site, client: TestClient) -> None:
+    site.go_live(1)
+    answered_by(client)
+    site.go_live(2, base=BASE.model_copy(update={"quantization": "nf4"}))
+    assert answered_by(client, MODEL) == "routing-v2"
+    client.post("/v1/load_lora_adapter", json=site.load_body(1))
+    assert len(site.engines) == 2
+    client.post("/v1/unload_lora_adapter", json={"lora_name": "routing-v1"})
+    client.post("/v1/load_lora_adapter", json=site.load_body(1))
+    assert len(site.engines) == 3
+    assert answered_by(client, "routing-v1") == "routing-v1"
+
+
+def test_whole_models_are_not_kept_to_spare(site: Site, client: TestClient) -> None:
+    site.go_live(1)
+    answered_by(client)
+    for version in (2, 3, 4):
+        site.add(version, method="full")
+        client.post("/v1/load_lora_adapter", json=site.load_body(version))
+    assert set(client.get("/health").json()["adapters"]) == {"routing-v1", "routing-v4"}
 
 
 def test_a_base_that_is_not_what_the_manifest_names_is_not_kept(site: Site, client: TestClient) -> None:

@@ -14,6 +14,7 @@ from pipeline_config.errors import EvaluationError
 from pipeline_config.evaluation import EvaluationConfig
 from pipeline_config.gates import OverfittingGate, ThresholdGate
 from pipeline_config.pipeline import PipelineConfig
+from pipeline_config.training import TrainingConfig
 from tasks.artifacts import EvaluationResult, Figures, PreparedData, Rival, TrainedModel
 from tasks.batching import PADDED, mean_loss
 from tasks.chat import encode_last_answer, encode_row
@@ -129,11 +130,11 @@ def test_perplexity_is_weighted_by_tokens(world: World, layout: str) -> None:
     engine = open_engine(world.config.model, world.folder)
     tokenizer, losses = engine.base.tokenizer, []
     engine.load_adapter("v2", world.two.artifact)
-    with torch.no_grad(), engine.active("v2"):
+    with torch.no_grad(), engine.active("v2") as model:
         for row in TEST:
             encoded = encode_row(tokenizer, row)
             ids = torch.tensor([[*encoded["prompt_ids"], *encoded["completion_ids"]]])
-            scores = engine.model(ids).logits[0].log_softmax(dim=-1)
+            scores = model(ids).logits[0].log_softmax(dim=-1)
             start = len(encoded["prompt_ids"])
             losses += [-scores[at - 1, ids[0, at]].item() for at in range(start, ids.shape[1])]
     assert result.tuned.perplexity == pytest.approx(math.exp(sum(losses) / len(losses)), rel=1e-4)
@@ -149,9 +150,9 @@ def test_of_a_chat_the_last_answer_alone_is_judged(world: World) -> None:
     engine = open_engine(world.config.model, world.folder)
     engine.load_adapter("v2", world.two.artifact)
     encoded = [encode_last_answer(engine.base.tokenizer, row) for row in chats]
-    with engine.active("v2"):
-        loss = mean_loss(PADDED, engine.model, encoded, rows_per_batch=1, pad_id=0)
-        of_all = mean_loss(PADDED, engine.model, [encode_row(engine.base.tokenizer, row) for row in chats], rows_per_batch=1, pad_id=0)
+    with engine.active("v2") as model:
+        loss = mean_loss(PADDED, model, encoded, rows_per_batch=1, pad_id=0)
+        of_all = mean_loss(PADDED, model, [encode_row(engine.base.tokenizer, row) for row in chats], rows_per_batch=1, pad_id=0)
     assert result.tuned.perplexity == pytest.approx(math.exp(loss), rel=1e-4)
     assert abs(of_all - loss) > 0.01
     answers = engine.answer([prompt_of(row) for row in chats], adapter="v2", max_new_tokens=8, batch_size=4)
@@ -255,6 +256,35 @@ def test_a_champion_that_was_trained_on_masked_rows_is_asked_as_the_endpoint_ask
     answers, raw = ([engine.answer([prompt_of(row)], adapter="v3", max_new_tokens=8)[0].text for row in rows] for rows in (masked, named))
     assert stored["champion"].to_list() == answers != raw
     assert stored["champion_saw"].to_list() == [True, True, False, False]
+
+
+def test_each_contender_answers_on_a_base_in_its_own_precision(world: World) -> None:
+    quantised = make_trained(world.folder / "q", world.config.model, world.folder, world.prepared, seed=3, method="qlora")
+    engines = {"tuned": open_engine(world.config.model, world.folder), "champion": open_engine(world.config.model, world.folder, "nf4")}
+    engines["tuned"].load_adapter("v", world.two.artifact)
+    engines["champion"].load_adapter("v", quantised.artifact)
+    result = world.measure(world.two, world.rival(quantised)).value
+    assert result.champion_fault is None
+    stored = pl.read_parquet(result.folder / PREDICTIONS)
+    for name, engine in engines.items():
+        answers = engine.answer([prompt_of(row) for row in TEST], adapter="v", max_new_tokens=8, batch_size=4)
+        assert stored[name].to_list() == [answer.text for answer in answers]
+
+
+def test_the_base_is_asked_in_the_precision_of_the_method(world: World) -> None:
+    plain = world.measure(world.two).value
+    world.config = world.config.model_copy(update={"training": TrainingConfig(method="qlora")})
+    quantised = make_trained(world.folder / "q", world.config.model, world.folder, world.prepared, seed=3, method="qlora")
+    assert world.measure(quantised).value.base.perplexity != plain.base.perplexity
+
+
+def test_a_champion_of_another_base_is_a_fault(world: World) -> None:
+    copy = world.folder / "champion"
+    shutil.copytree(world.one.artifact, copy)
+    manifest = read_manifest(copy)
+    other = manifest.model_copy(update={"base": manifest.base.model_copy(update={"digest": "0" * 64})})
+    rival = world.rival(world.one).model_copy(update={"folder": copy, "artifact_digest": write_manifest(copy, other)})
+    assert "belongs to base 000000000000" in (world.measure(world.two, rival).value.champion_fault or "")
 
 
 def test_a_damaged_champion_is_a_fault_and_is_tried_again_when_it_is_whole(world: World) -> None:
