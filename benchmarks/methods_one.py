@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypedDict
 
-from benchmarks.settling import settled
 from pipeline_config.environment import read_machine
 from pipeline_config.errors import EvaluationError, TunegateError
 from pipeline_config.loading import load_config
@@ -19,6 +18,7 @@ from pipeline_config.pipeline import PipelineConfig
 from pipeline_config.training import TrainingConfig
 from tasks.artifacts import EvaluationResult, PreparedData, Record, TrainedModel
 from tasks.files import read_json, sha256_json, stage_store, write_json
+from tasks.methods.settings import settle
 from tasks.models import identify_base
 from tasks.revision import code_revision
 from tasks.stages import run_stage
@@ -73,7 +73,7 @@ def configure(method: str, size: Size) -> PipelineConfig:
         ValidationError: there is no such method.
     """
     preset = load_config("banking77", overrides=_ROWS[size])
-    default = settled(TrainingConfig.model_validate({"method": method}))
+    default = settle(TrainingConfig.model_validate({"method": method})).training
     training = default.model_copy(update={"epochs": min(default.epochs, EPOCHS.get(method, 2))})
     return preset.model_copy(update={"training": training})
 
@@ -103,6 +103,7 @@ def measure(method: str, size: Size, workspace: Path, say: Callable[[str], None]
         TunegateError: whatever a stage raises.
     """
     config = configure(method, size)
+    settings = settle(config.training).training
     prepared = _prepare(config, workspace)
     say(f"{method}: {prepared.counts.train} training rows, {prepared.counts.test} test rows")
     trained = _train(config, workspace, prepared, say)
@@ -119,8 +120,8 @@ def measure(method: str, size: Size, workspace: Path, say: Callable[[str], None]
         "peak_gib": trained.peak_memory_bytes / _GIB,
         "adapter_mib": size_bytes / _MIB,
         "seconds": trained.total_tokens / trained.tokens_per_second,
-        "epochs": config.training.epochs,
-        "learning_rate": config.training.learning_rate,
+        "epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
         "train_rows": prepared.counts.train,
         "test_rows": evaluated.rows,
         "layout": trained.layout,
@@ -132,7 +133,7 @@ def _prepare(config: PipelineConfig, workspace: Path) -> PreparedData:
     from tasks.data.prepare import prepare_data
     from tasks.data.sources import source_digests
     from tasks.data.template import template_of
-    from tasks.embeddings import embed_texts
+    from tasks.embeddings import EmbeddedEmbedder
 
     inputs = {
         "sources": source_digests(config.data.source),
@@ -142,7 +143,7 @@ def _prepare(config: PipelineConfig, workspace: Path) -> PreparedData:
     }
 
     def build(folder: Path) -> PreparedData:
-        return prepare_data(config.data, template=template_of(config.model, workspace), folder=folder, embed=embed_texts)
+        return prepare_data(config.data, template=template_of(config.model, workspace), folder=folder, embedder=EmbeddedEmbedder())
 
     return run_stage(stage_store(workspace), "benchmark-prepare", inputs, PreparedData, build).value
 
@@ -162,7 +163,7 @@ def _train(config: PipelineConfig, workspace: Path, data: PreparedData, say: Cal
         request = TrainingRequest(
             workspace=workspace, folder=folder, data_folder=data.folder, data_digest=data.digest, instruction=data.instruction,
             labels=data.labels, max_new_tokens=config.evaluation.max_new_tokens, code_revision=code_revision(), model=config.model,
-            training=config.training,
+            training=settle(config.training).training,
         )  # fmt: skip
         return train(request, read_machine().child_environment(), _teller(config.training.method, say))
 

@@ -11,7 +11,6 @@ from typing import Any
 from transformers import TrainerCallback
 
 from benchmarks.results import versions_of
-from benchmarks.settling import settled
 from benchmarks.train_clock import install, start_clock
 from benchmarks.train_job import (
     ALONE,
@@ -30,9 +29,11 @@ from benchmarks.train_job import (
     read_job,
 )
 from pipeline_config.environment import read_machine
+from pipeline_config.methods import LoraSettings
 from pipeline_config.model import ModelConfig
-from pipeline_config.training import LoraSettings, TrainingConfig
+from pipeline_config.training import TrainingConfig
 from tasks.files import write_atomically
+from tasks.methods.settings import settle
 from tasks.revision import code_revision
 from tasks.train.events import TrainingRequest
 
@@ -59,7 +60,7 @@ def request_of(job: Job) -> TrainingRequest:
     )  # fmt: skip
     return TrainingRequest(
         workspace=read_machine().workspace, folder=Path(job.folder), data_folder=Path(job.rows), data_digest="", instruction=INSTRUCTION,
-        labels=None, max_new_tokens=16, code_revision=code_revision(), model=ModelConfig(dtype="bfloat16"), training=settled(training),
+        labels=None, max_new_tokens=16, code_revision=code_revision(), model=ModelConfig(dtype="bfloat16"), training=settle(training).training,
     )  # fmt: skip
 
 

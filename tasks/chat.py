@@ -34,6 +34,11 @@ def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> list[int
     return _ids(tokenizer, _render(tokenizer, messages, answer_follows=True))
 
 
+def encode_plain(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Token ids of a text that is no turn of a chat."""
+    return _ids(tokenizer, text)
+
+
 def encode_text(tokenizer: Tokenizer, text: str) -> list[int]:
     """Token ids of an answer and the end-of-turn token after it."""
     return [*_ids(tokenizer, text), tokenizer.eos_token_id]

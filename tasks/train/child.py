@@ -6,13 +6,14 @@ import os
 import resource
 import sys
 import threading
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import Any
 
 from pipeline_config.errors import DataError, TunegateError
 from tasks.artifacts import CurvePoint
-from tasks.chat import EncodedRow, encode_row
+from tasks.chat import EncodedRow, encode_plain, encode_row
 from tasks.files import file_digests, read_json
 from tasks.manifest import TRAIN_ROWS, Manifest, write_manifest
 from tasks.rows import read_rows
@@ -57,19 +58,21 @@ def _train(request: TrainingRequest, parent_gone: threading.Event) -> int:
     from transformers import set_seed
 
     from tasks.methods import find_method
+    from tasks.methods.method import TaskText
     from tasks.methods.settings import trainer_fields
     from tasks.models import load_base
     from tasks.train.precision import forward_precision, hold_in_fp32
     from tasks.train.sampling import order_for
     from tasks.train.trainer import CompletionTrainer, Reporter, SealCheckpoints, StopOnRequest, stopping_callbacks, trainer_arguments
 
-    base = load_base(request.model, request.workspace)
+    method = find_method(request.training.method)
+    base = load_base(request.model, request.workspace, method.quantization)
     training = [encode_row(base.tokenizer, row) for row in read_rows(request.data_folder / "train.parquet")]
     validation = [encode_row(base.tokenizer, row) for row in read_rows(request.data_folder / "validation.parquet")]
     _require_something_to_learn(training)
     set_seed(request.training.seed)
-    method = find_method(request.training.method)
-    model = method.attach(base.model, request.training)
+    text = TaskText(instruction=request.instruction, encode=partial(encode_plain, base.tokenizer))
+    model = method.attach(base.model, request.training, text)
     hold_in_fp32(model)
     pad_id, precision = base.tokenizer.pad_token_id or 0, forward_precision(model, request.model.dtype)
     with precision():
@@ -110,7 +113,7 @@ def _optimizer(request: TrainingRequest, method: Any) -> str:
     from tasks.train.optimizers import choose_optimizer
 
     wanted = trainer_fields(request.training).get("optim")
-    name, note = choose_optimizer(wanted, quantized=getattr(method, "quantization", None) is not None, cuda=torch.cuda.is_available())
+    name, note = choose_optimizer(wanted, quantized=method.quantization is not None, cuda=torch.cuda.is_available())
     if note is not None:
         emit(Note(text=note))
     return name
