@@ -60,7 +60,8 @@ def request_of(job: Job) -> TrainingRequest:
     )  # fmt: skip
     return TrainingRequest(
         workspace=read_machine().workspace, folder=Path(job.folder), data_folder=Path(job.rows), data_digest="", instruction=INSTRUCTION,
-        labels=None, max_new_tokens=16, code_revision=code_revision(), model=ModelConfig(dtype="bfloat16"), training=settle(training).training,
+        labels=None, max_new_tokens=16, code_revision=code_revision(), model=ModelConfig(dtype="bfloat16"),
+        training=settle(training).training,
     )  # fmt: skip
 
 
