@@ -9,7 +9,8 @@ import datasets
 import pytest
 
 from deployments.cli.validate import validate
-from pipeline_config.data import DataConfig
+from pipeline_config.data import DataConfig, PresidioConfig, SensitiveConfig
+from pipeline_config.errors import ConfigError
 from pipeline_config.gates import GateConfig, OverfittingGate, ThresholdGate
 from pipeline_config.loading import load_config
 from pipeline_config.model import ModelConfig
@@ -17,6 +18,7 @@ from pipeline_config.pipeline import PipelineConfig
 from pipeline_config.registry import RegistryConfig
 from tests.builders import tiny_base
 from tests.unit.tasks.data.data_builders import data_config, ticket, tickets, write_jsonl
+from tests.unit.tasks.test_presidio import IS_INSTALLED
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +57,14 @@ def test_refused_data_exits_with_three_and_says_why_once(tmp_path: Path, capsys:
     assert captured.err.count("the file does not exist") == 1
     assert "did you mean `tickets.jsonl`?" in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.skipif(IS_INSTALLED, reason="the optional package presidio-analyzer is installed")
+def test_presidio_that_is_not_installed_is_said_before_anything_is_read(tmp_path: Path) -> None:
+    data = data_config(tmp_path / "nowhere.jsonl", sensitive=SensitiveConfig(presidio=PresidioConfig(entities=("US_SSN",))))
+    with pytest.raises(ConfigError, match="presidio-analyzer is not installed") as caught:
+        validate(pipeline(data, ModelConfig(name_or_path=str(tmp_path / "no model is read for this"))))
+    assert "pip install 'tunegate[presidio]'" in caught.value.hint
 
 
 def test_a_hub_data_set_is_named_in_the_configuration(
