@@ -64,6 +64,32 @@ Policy = Literal["ignore", "report", "quarantine", "fail"]
 SensitivePolicy = Literal["ignore", "report", "mask", "quarantine", "fail"]
 
 
+def _refuse_mask(value: object) -> object:
+    if value == "mask":
+        raise ValueError(
+            "what Presidio finds cannot be masked: the server would have to find the same in every request, and it runs without Presidio; "
+            "use report, quarantine or fail"
+        )
+    return value
+
+
+class PresidioConfig(Section):
+    """What else Presidio looks for; it is an optional package (`pip install 'tunegate[presidio]'`) and looks at one text after another."""
+
+    entities: tuple[Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")], ...] = Field(
+        min_length=1, description="Presidio's names, such as US_SSN or MEDICAL_LICENSE"
+    )
+    language: str = Field("en", pattern=r"^[a-z]{2,3}$", description="ISO 639-1 code; not every entity is known in every language")
+    score_threshold: float = Field(
+        0.5, ge=0, le=1, description="smallest score of a finding; 0.4 adds what only the words around it speak for, such as passports"
+    )
+    spacy_model: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_]+$",
+        description="an installed spaCy model, without which names of persons and places are not found; null: none",
+    )  # fmt: skip
+    policy: Annotated[Literal["report", "quarantine", "fail"], BeforeValidator(_refuse_mask)] = "report"
+
+
 class SensitiveConfig(Section):
     """What to do with a row that holds personal data or a secret: nothing, count it, take it out, or refuse the data.
 
@@ -77,6 +103,7 @@ class SensitiveConfig(Section):
     email: SensitivePolicy = Field("report")
     phone: SensitivePolicy = Field("report")
     ip: SensitivePolicy = Field("report")
+    presidio: PresidioConfig | None = Field(None, description="what else to look for, with the optional package; null: nothing")
 
     @property
     def masked_kinds(self) -> tuple[SensitiveKind, ...]:

@@ -88,6 +88,7 @@ class Machine(Section):
             **{name: os.environ.get(name, kept) for name, kept in _KERNELS_KEPT.items()},
             **_no_proxy_for_loopback(),
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+            "PRESIDIO_DEVICE": "cpu",  # else its import opens a GPU, and the preparing process holds memory there while the child trains
             "TUNEGATE_WORKSPACE": str(self.workspace),
             "TUNEGATE_WORK_POOL": self.work_pool,
             "PREFECT_API_URL": self.prefect_api_url,

@@ -26,13 +26,19 @@ def validate(config: PipelineConfig) -> int:
 
     Returns:
         0 if the data is fit, 3 if it is refused.
+
+    Raises:
+        ConfigError: Presidio is asked for and not installed, or does not know what it is asked for.
     """
     from tasks.data.assignments import assignments_path, history_folder, read_assignments
     from tasks.data.prepare import prepare_data
     from tasks.data.template import template_of
     from tasks.embeddings import EmbeddedEmbedder
+    from tasks.presidio import open_presidio
 
     notes = settle(config.training).notes
+    if config.data.sensitive.presidio is not None:
+        open_presidio(config.data.sensitive.presidio)  # so that it is known to be able before anything is read
     workspace = read_machine().workspace
     folder = workspace / "validate" / config_digest(config)[:16]
     history = history_folder(workspace, config.registry.model_name, config.data.split)

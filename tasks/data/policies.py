@@ -95,4 +95,6 @@ def _refusal(faults: pl.DataFrame, table: pl.DataFrame) -> DataError:
 
 def _setting(code: str) -> str:
     name = code.lower()
+    if name == "presidio":
+        return "data.sensitive.presidio.policy"
     return f"data.sensitive.{name}" if name in SensitiveConfig.model_fields else f"data.checks.{name}"

@@ -9,7 +9,7 @@ from pipeline_config.errors import DataError
 CODES = (
     "UNREADABLE_LINE", "NOT_TEXT", "NO_TURNS", "UNKNOWN_ROLE", "ROLES", "EMPTY_TURN", "EMPTY_OUTPUT", "EMPTY_INPUT",
     "CONTROL_CHARACTERS", "BROKEN_ENCODING", "CONTROL_TOKENS", "SECRET", "CARD", "IBAN", "NATIONAL_ID", "IP", "EMAIL", "PHONE",
-    "WRONG_LANGUAGE", "REFUSAL", "TOO_LONG", "LEAK_EXACT", "LEAK_GROUP", "LEAK_NEAR", "LEAK_BENCHMARK",
+    "PRESIDIO", "WRONG_LANGUAGE", "REFUSAL", "TOO_LONG", "LEAK_EXACT", "LEAK_GROUP", "LEAK_NEAR", "LEAK_BENCHMARK",
 )  # fmt: skip
 """In the order of precedence: a row with several faults has the code of the first, and the reasons of all."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +13,7 @@ from tasks.data.bymeaning import Meaning, check_meaning
 from tasks.data.chats import messages_of
 from tasks.data.dataset import check_dataset
 from tasks.data.diversity import build_diversity
-from tasks.data.examples import SHOWN, examples_of, sample_rows
+from tasks.data.examples import SHOWN, Excerpt, examples_of, sample_rows
 from tasks.data.fates import Fates
 from tasks.data.findings import DataReport, Example, Finding
 from tasks.data.formats import Detected
@@ -52,6 +53,7 @@ _REMOVED: Mapping[str, str] = {
     "EMAIL": "a text holds an e-mail address",
     "PHONE": "a text holds a phone number",
     "IP": "a text holds an IP address",
+    "PRESIDIO": "a text holds what Presidio was asked to look for",
     "WRONG_LANGUAGE": "a text is in a language that is not wanted",
     "REFUSAL": "the answer declines, or only says what an assistant says of itself",
     "TOO_LONG": "the chat does not fit into the context",
@@ -90,13 +92,14 @@ def build_report(data: DataConfig, outcome: Outcome, *, template: ChatTemplate, 
     told = [language for language in detect_languages(sample["input"].fill_null("").to_list()) if language is not None]
     chats = sample.select("instruction", "input", "output", "turns").iter_rows()
     tokens = [template.count_tokens(messages_of(*chat)) for chat in chats]
-    meaning = check_meaning(overview.sample, embedded_rows, embedder, excerpt) if embedder else Meaning((), None)
+    shown = partial(excerpt, presidio=data.sensitive.presidio)
+    meaning = check_meaning(overview.sample, embedded_rows, embedder, shown) if embedder else Meaning((), None)
     profile = build_profile(overview.rows, tokens=tokens, languages=Languages(_shares(told), len(told)), embedded=meaning.embedded)
-    found = [*_removed(outcome), *_kept(outcome), *_duplicates(outcome)]
+    found = [*_removed(outcome, shown), *_kept(outcome, shown), *_duplicates(outcome)]
 
     def show(rows: pl.DataFrame) -> tuple[Example, ...]:
         first = rows.sort("file", "line", "row_id").head(SHOWN)
-        return examples_of(outcome.spool.rows(first.select("row_id")), excerpt)
+        return examples_of(outcome.spool.rows(first.select("row_id")), shown)
 
     return DataReport(
         digest=outcome.digest,
@@ -104,7 +107,7 @@ def build_report(data: DataConfig, outcome: Outcome, *, template: ChatTemplate, 
         format=outcome.format.format,
         format_reason=outcome.format.why,
         counts=outcome.counts,
-        findings=(*found, *check_dataset(overview, diversity, show, excerpt), *meaning.findings),
+        findings=(*found, *check_dataset(overview, diversity, show, shown), *meaning.findings),
         profile=profile,
         diversity=diversity,
         near_jaccard=data.split.near_jaccard,
@@ -128,21 +131,21 @@ def warnings_of(report: DataReport) -> tuple[str, ...]:
     return tuple(f"{found.code}: {found.message}" for found in report.findings if found.level == "warning")
 
 
-def _removed(outcome: Outcome) -> list[Finding]:
-    shown = outcome.quarantine.examples()
+def _removed(outcome: Outcome, excerpt: Excerpt) -> list[Finding]:
+    rows = outcome.quarantine.examples()
     looked_at = outcome.counts.read - outcome.counts.unselected
     return [
-        Finding(code=code, level="removed", count=count, looked_at=looked_at, message=_REMOVED[code], examples=_shown(shown, code))
+        Finding(code=code, level="removed", count=count, looked_at=looked_at, message=_REMOVED[code], examples=_shown(rows, code, excerpt))
         for code, count in outcome.quarantine.count_by_code().items()
     ]
 
 
-def _shown(shown: pl.DataFrame, code: str) -> tuple[Example, ...]:
-    rows = shown.filter(pl.col("code") == code).select("file", "line", "text").iter_rows()
-    return tuple(Example(file=file, line=line, text=excerpt(text)) for file, line, text in rows)
+def _shown(rows: pl.DataFrame, code: str, excerpt: Excerpt) -> tuple[Example, ...]:
+    examples = rows.filter(pl.col("code") == code).select("file", "line", "text").iter_rows()
+    return tuple(Example(file=file, line=line, text=excerpt(text)) for file, line, text in examples)
 
 
-def _kept(outcome: Outcome) -> list[Finding]:
+def _kept(outcome: Outcome, excerpt: Excerpt) -> list[Finding]:
     looked_at = outcome.counts.read - outcome.counts.unselected - outcome.counts.quarantined
     named = sorted({row_id for tally in outcome.kept.values() for row_id in tally.examples})
     rows = outcome.spool.rows(pl.DataFrame({"row_id": named}, schema={"row_id": pl.String}))

@@ -1,19 +1,23 @@
 """Personal data and secrets in rows: what is taken out, what stops the run, what is masked, and what is only counted."""
 
 import json
+import re
 from collections.abc import Collection
 from typing import NamedTuple
 
 import polars as pl
 
-from pipeline_config.data import Policy, SensitiveConfig
+from pipeline_config.data import Policy, PresidioConfig, SensitiveConfig
 from tasks.data.policies import SHOWS, apply_policies
 from tasks.masking import MaskedText, mask_messages, mask_text, texts_in_json
-from tasks.screening import KINDS, PLACEHOLDER, Kind, find_sensitive
+from tasks.presidio import find_entities
+from tasks.screening import KINDS, PLACEHOLDER, Kind, find_sensitive, mask
 
 _FIELDS = ("instruction", "input", "output")
 _SAMPLED = 1_000
+_STRENGTH = ("report", "quarantine", "fail")
 _TURNS = pl.List(pl.Struct({"content": pl.String(), "tool_calls": pl.String()}))
+_PLACE = pl.col("place").replace("turns", "a turn")
 _NAMES: dict[Kind, str] = {
     "secret": "a secret", "card": "a card number", "iban": "an IBAN", "national_id": "a national identifier", "ip": "an IP address",
     "email": "an e-mail address", "phone": "a phone number",
@@ -38,11 +42,17 @@ def screen(table: pl.DataFrame, policies: SensitiveConfig) -> Screened:
 
     Raises:
         DataError: a row holds a kind whose policy is `fail`.
+        ConfigError: Presidio is asked for and is not there (`tasks.presidio.open_presidio`).
     """
-    found, masking = _find(table), policies.masked_kinds
+    looked = _look(table)
+    found, masking = _by_row(looked), policies.masked_kinds
     is_masked = pl.col("kind").is_in(masking)
     others: dict[str, Policy] = {kind.upper(): getattr(policies, kind) for kind in KINDS if kind not in masking}
-    applied = apply_policies(_as_faults(found.filter(~is_masked), table), table, others)
+    faults = _as_faults(found.filter(~is_masked), table)
+    if (presidio := policies.presidio) is not None:
+        others["PRESIDIO"] = presidio.policy
+        faults = pl.concat([faults, _as_entity_faults(_other_entities(looked, policies, presidio), table)])
+    applied = apply_policies(faults, table, others)
     masked_table, masked = _mask(table, found.filter(is_masked), masking)
     return Screened(masked_table, applied.faults, applied.reported, masked.join(applied.faults, on="row_id", how="anti"))
 
@@ -50,28 +60,65 @@ def screen(table: pl.DataFrame, policies: SensitiveConfig) -> Screened:
 def mask_table(table: pl.DataFrame, policies: SensitiveConfig) -> pl.DataFrame:
     """Rows that are only compared with others, as :func:`screen` would mask them; nothing is counted or refused."""
     kinds = policies.masked_kinds
-    return _mask(table, _find(table).filter(pl.col("kind").is_in(kinds)), kinds)[0] if kinds else table
+    return _mask(table, _by_row(_look(table)).filter(pl.col("kind").is_in(kinds)), kinds)[0] if kinds else table
 
 
-def excerpt(text: str, limit: int = 200) -> str:
-    """The beginning of a text with every kind masked, in at most `limit` characters. A placeholder is there as a whole or not at all."""
-    masked = mask_text(text, KINDS).text
+def excerpt(text: str, limit: int = 200, presidio: PresidioConfig | None = None) -> str:
+    """The beginning of a text with every kind masked, in at most `limit` characters. A placeholder is there as a whole or not at all.
+
+    Args:
+        presidio: what else is masked; null: nothing.
+    """
+    masked, placeholder = mask_text(text, KINDS).text, PLACEHOLDER
+    if presidio is not None:
+        masked = mask(masked, find_entities(pl.Series([masked]), presidio).select("entity", "start", "end").iter_rows())
+        placeholder = re.compile(f"{PLACEHOLDER.pattern}|<(?:{'|'.join(presidio.entities)})>")
     if len(masked) <= limit:
         return masked
     end = limit - 1  # the ellipsis takes one
-    divided = (found.start() for found in PLACEHOLDER.finditer(masked) if found.start() < end < found.end())
+    divided = (found.start() for found in placeholder.finditer(masked) if found.start() < end < found.end())
     return masked[: next(divided, end)] + "…"
 
 
-def _find(table: pl.DataFrame) -> pl.DataFrame:
-    """Columns `row`, `kind` and `place`, a column of the table. Chats of several turns are looked at turn by turn, as masking does."""
+class _Looked(NamedTuple):
+    """`texts` has `rows` of the table, `text` and `place`, a column of the table; `inside` is what `find_sensitive` found in the texts."""
+
+    texts: pl.DataFrame
+    inside: pl.DataFrame
+
+
+def _look(table: pl.DataFrame) -> _Looked:
+    """Looks through every text once. Chats of several turns are looked at turn by turn, as masking does."""
     single = table.with_columns(pl.when(pl.col("turns").is_null()).then(pl.col("input", "output")))
     parts = [_once(single[field]).with_columns(place=pl.lit(field)) for field in _FIELDS]
     texts = pl.concat([*parts, _texts_of_turns(table["turns"]).with_columns(place=pl.lit("turns"))])
     # One search over all: picking candidates has a price for each call.
-    inside = find_sensitive(texts["text"])
-    found = texts.select("rows", "place")[inside["row"]].with_columns(inside["kind"])
-    return found.explode("rows").rename({"rows": "row"}).select("row", "kind", "place").unique().sort("row", "kind", "place")
+    return _Looked(texts, find_sensitive(texts["text"]))
+
+
+def _by_row(looked: _Looked) -> pl.DataFrame:
+    """Columns `row` of the table, `kind` and `place`."""
+    return _of_rows(looked.texts, looked.inside["row"], looked.inside["kind"])
+
+
+def _of_rows(texts: pl.DataFrame, numbers: pl.Series, found: pl.Series) -> pl.DataFrame:
+    """What was found in the texts of these numbers as columns `row`, the found one's own, and `place`; each once."""
+    named = texts.select("rows", "place")[numbers].with_columns(found)
+    return named.explode("rows").rename({"rows": "row"}).select("row", found.name, "place").unique().sort("row", found.name, "place")
+
+
+def _other_entities(looked: _Looked, policies: SensitiveConfig, presidio: PresidioConfig) -> pl.DataFrame:
+    """Columns `row`, `entity` and `place` of what Presidio finds and our own kinds do not settle already."""
+    found = find_entities(looked.texts["text"], presidio).with_row_index("number")
+    settled = looked.inside.filter(pl.col("kind").is_in([kind for kind in KINDS if _settles(getattr(policies, kind), presidio)]))
+    shared = (pl.col("start") < pl.col("end_right")) & (pl.col("start_right") < pl.col("end"))
+    left = found.join(found.join(settled, on="row").filter(shared), on="number", how="anti")
+    return _of_rows(looked.texts, left["row"], left["entity"])
+
+
+def _settles(policy: str, presidio: PresidioConfig) -> bool:
+    """Whether a finding of our own decides what becomes of a row, so that Presidio's finding in the same place is not counted as well."""
+    return policy == "mask" or (policy != "ignore" and _STRENGTH.index(policy) >= _STRENGTH.index(presidio.policy))
 
 
 def _once(texts: pl.Series) -> pl.DataFrame:
@@ -93,11 +140,18 @@ def _texts_of_turns(turns: pl.Series) -> pl.DataFrame:
 
 
 def _as_faults(found: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
-    place = pl.col("place").replace("turns", "a turn")
     return found.select(
         row_id=table["row_id"].gather(found["row"]),
         code=pl.col("kind").str.to_uppercase(),
-        reason=place + " holds " + pl.col("kind").replace_strict(_NAMES, return_dtype=pl.String),
+        reason=_PLACE + " holds " + pl.col("kind").replace_strict(_NAMES, return_dtype=pl.String),
+    )
+
+
+def _as_entity_faults(found: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    return found.select(
+        row_id=table["row_id"].gather(found["row"]),
+        code=pl.lit("PRESIDIO"),
+        reason=_PLACE + " holds what Presidio calls " + pl.col("entity"),
     )
 
 

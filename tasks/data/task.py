@@ -18,6 +18,7 @@ from tasks.data.sources import source_digests
 from tasks.files import DATA_PAGE, run_folder, stage_store, write_atomically
 from tasks.mlflow_tracking import MlflowTracker
 from tasks.models import identify_base
+from tasks.presidio import open_presidio, presidio_versions
 from tasks.stages import StageResult, run_stage
 from tasks.tracking import TrackedDataset
 
@@ -30,10 +31,13 @@ def prepare(config: PipelineConfig, context: RunContext) -> StageResult[Prepared
 
     Raises:
         DataError: see `tasks.data.prepare.prepare_data`.
+        ConfigError: Presidio is asked for and not installed, or does not know what it is asked for.
     """
     history = history_folder(context.workspace, config.registry.model_name, config.data.split)
     recorded = read_assignments(assignments_path(history))
+    presidio = config.data.sensitive.presidio
     inputs = {
+        "presidio": presidio and presidio_versions(presidio),  # first: what is not installed is said before anything is read
         "sources": source_digests(config.data.source),
         "benchmarks": [location_digests(location) for location in config.data.split.benchmark_paths],
         "data": config.data.model_dump(mode="json", exclude={"source": {"path", "test_path"}, "split": {"benchmark_paths"}}),
@@ -49,6 +53,8 @@ def prepare(config: PipelineConfig, context: RunContext) -> StageResult[Prepared
         from tasks.data.template import template_of
         from tasks.embeddings import EmbeddedEmbedder
 
+        if presidio is not None:
+            open_presidio(presidio)  # so that it is known to be able before anything is read
         template = template_of(config.model, context.workspace)
         return prepare_data(config.data, template=template, folder=folder, recorded=recorded, embedder=EmbeddedEmbedder())
 

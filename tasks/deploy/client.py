@@ -67,13 +67,14 @@ class ModelServer:
         return tuple(str(model["id"]) for model in self._call("GET", "/v1/models").json()["data"])
 
     def masks(self, adapter_name: str) -> tuple[str, ...]:
-        """The kinds of personal data that the server masks in what it asks an adapter; a server that knows nothing of it masks none.
+        """The kinds of personal data that the server masks in what it asks an adapter; what is no list of names says that it masks none.
 
         Raises:
             ServiceError: the server does not answer.
         """
         cards = self._call("GET", "/v1/models").json()["data"]
-        return next((tuple(card.get("masks", ())) for card in cards if card["id"] == adapter_name), ())
+        said = next((card.get("masks") for card in cards if card["id"] == adapter_name), None)
+        return tuple(kind for kind in said if isinstance(kind, str)) if isinstance(said, list) else ()
 
     def load(self, adapter_name: str, artifact: Path) -> None:
         """Makes the server load a version; nothing happens if it has it.

@@ -22,6 +22,8 @@ HOMES = {
     "detect_secrets": {"tasks/credentials.py"},
     "ftfy": {"tasks/data/wording.py"},
     "py3langid": {"tasks/languages.py"},
+    "presidio_analyzer": {"tasks/presidio.py"},
+    "spacy": {"tasks/presidio.py"},
 }
 """Each heavy library, and the files or folders that may import it."""
 

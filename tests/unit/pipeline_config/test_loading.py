@@ -55,6 +55,16 @@ def test_trainers_name_for_epochs_is_accepted_once(tmp_path: Path) -> None:
     assert "`epochs` and `num_train_epochs` are the same setting" in faults(file=file)
 
 
+def test_presidio_is_off_unless_it_is_asked_for_and_what_it_finds_cannot_be_masked() -> None:
+    assert load_config("demo").data.sensitive.presidio is None
+    asked = load_config("demo", None, ["data.sensitive.presidio={entities: [US_SSN]}"]).data.sensitive.presidio
+    assert (asked.policy, asked.language, asked.spacy_model) == ("report", "en", None)
+    assert load_config("demo", None, ["data.sensitive.presidio.entities=[US_SSN]", "data.sensitive.presidio.policy=fail"])
+    message = faults("data.sensitive.presidio={entities: [US_SSN], policy: mask}")
+    assert "data.sensitive.presidio.policy: what Presidio finds cannot be masked: the server" in message
+    assert "data.sensitive.presidio.entities" in faults("data.sensitive.presidio={entities: []}")
+
+
 def test_all_faults_are_listed_at_once() -> None:
     message = faults("training.epoch=1", "data.source.colums.input=x", "gates.min_accuracy.treshold=1", "training.seed=-1", "nonsense")
     assert message.startswith("5 faults")

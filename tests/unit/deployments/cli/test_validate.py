@@ -1,18 +1,25 @@
 """`tunegate validate`: preparation alone, with its exit codes."""
 
+import json
+import re
+import socket
 from pathlib import Path
 
+import datasets
 import pytest
 
 from deployments.cli.validate import validate
-from pipeline_config.data import DataConfig
+from pipeline_config.data import DataConfig, PresidioConfig, SensitiveConfig
+from pipeline_config.errors import ConfigError
 from pipeline_config.gates import GateConfig, OverfittingGate, ThresholdGate
+from pipeline_config.loading import load_config
 from pipeline_config.model import ModelConfig
 from pipeline_config.pipeline import PipelineConfig
 from pipeline_config.registry import RegistryConfig
 from pipeline_config.training import TrainingConfig
 from tests.builders import tiny_base
 from tests.unit.tasks.data.data_builders import data_config, ticket, tickets, write_jsonl
+from tests.unit.tasks.test_presidio import IS_INSTALLED
 
 
 @pytest.fixture(autouse=True)
@@ -60,3 +67,48 @@ def test_refused_data_exits_with_three_and_says_why_once(tmp_path: Path, capsys:
     assert captured.err.count("the file does not exist") == 1
     assert "did you mean `tickets.jsonl`?" in captured.err
     assert captured.out == ""
+
+
+@pytest.mark.skipif(IS_INSTALLED, reason="the optional package presidio-analyzer is installed")
+def test_presidio_that_is_not_installed_is_said_before_anything_is_read(tmp_path: Path) -> None:
+    data = data_config(tmp_path / "nowhere.jsonl", sensitive=SensitiveConfig(presidio=PresidioConfig(entities=("US_SSN",))))
+    with pytest.raises(ConfigError, match="presidio-analyzer is not installed") as caught:
+        validate(pipeline(data, ModelConfig(name_or_path=str(tmp_path / "no model is read for this"))))
+    assert "pip install 'tunegate[presidio]'" in caught.value.hint
+
+
+def test_a_hub_data_set_is_named_in_the_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = hub_folder(tmp_path / "queues")
+    base = tiny_base(tmp_path / "base").name_or_path
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    source = {
+        "path": f"hf:{folder}:train", "test_path": f"hf:{folder}:test", "labels": [], "instruction": "Name the queue.",
+        "columns": {"instruction": None, "input": "text", "output": "queue"},
+    }  # fmt: skip
+    checks = ("data.checks.embedded_rows=0", "data.checks.near_duplicate_jaccard=null", "data.split.near_jaccard=null")
+    config = load_config("smoke", None, [f"data.source={json.dumps(source)}", f"model.name_or_path={base}", *checks])
+    assert validate(config) == 0
+    shown = capsys.readouterr().out
+    assert "2: email, network" in shown
+    assert re.search(r"read\W+52\b", shown)
+    assert re.search(r"test\W+12\b", shown)
+
+
+def hub_folder(folder: Path) -> Path:
+    """A data set as the hub holds it: a card, and Parquet files for each split; the answers are class labels."""
+    features = datasets.Features({"text": datasets.Value("string"), "queue": datasets.ClassLabel(names=["network", "email"])})
+    for split, numbers in (("train", range(20)), ("test", range(20, 26))):
+        rows = [(f"{word} {number}", label) for number in numbers for label, word in enumerate(("vpn", "mail"))]
+        texts, labels = zip(*rows, strict=True)
+        table = datasets.Dataset.from_dict({"text": texts, "queue": labels}, features=features)
+        table.to_parquet(folder / "data" / f"{split}-00000-of-00001.parquet")
+    (folder / "README.md").write_text("---\nlicense: cc0-1.0\nlanguage: [en]\n---\n# Queues\n", encoding="utf-8")
+    return folder
+
+
+def refuse(*_: object, **__: object) -> object:
+    raise OSError("there is no network")

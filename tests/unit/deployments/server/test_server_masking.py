@@ -117,11 +117,14 @@ def test_rows_that_were_masked_before_they_were_judged_prove_the_switch(site: Si
         prove_parity(server, MODEL, f"{MODEL}-v1", [row] * 2)
 
 
-def test_a_rollout_onto_a_server_that_knows_nothing_of_masks_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("says", [{}, {"masks": None}, {"masks": True}, {"masks": "email"}, {"masks": [{"kind": "email"}]}])
+def test_a_rollout_onto_a_server_that_does_not_say_what_it_masks_is_refused(
+    site: Site, monkeypatch: pytest.MonkeyPatch, says: dict[str, object]
+) -> None:
     site.add(1, masked_kinds=("email",))
     other = FastAPI()
     other.post("/v1/load_lora_adapter")(lambda: "Success")
-    other.get("/v1/models")(lambda: {"object": "list", "data": [{"id": f"{MODEL}-v1"}]})
+    other.get("/v1/models")(lambda: {"object": "list", "data": [{"id": f"{MODEL}-v1", **says}]})
     with serving(other) as url:
         monkeypatch.setenv("TUNEGATE_SERVER_PORT", url.rsplit(":", 1)[1])
         with pytest.raises(RolloutError, match="does not mask email"):

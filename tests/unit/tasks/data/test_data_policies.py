@@ -55,6 +55,8 @@ def test_fail_is_one_error_that_says_how_many_rows_and_where_the_first_is() -> N
 def test_the_error_names_the_setting_of_a_check() -> None:
     with pytest.raises(DataError, match=r"data\.checks\.refusal is `fail`"):
         apply_policies(faults(("r1", "REFUSAL")), shard("r1"), {"REFUSAL": "fail"})
+    with pytest.raises(DataError, match=r"data\.sensitive\.presidio\.policy is `fail`"):
+        apply_policies(faults(("r1", "PRESIDIO")), shard("r1"), {"PRESIDIO": "fail"})
 
 
 def test_every_check_with_a_policy_has_its_code_and_its_setting() -> None:

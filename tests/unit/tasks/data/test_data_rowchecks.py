@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from pipeline_config.data import ChecksConfig, SensitiveConfig
+from pipeline_config.data import ChecksConfig, PresidioConfig, SensitiveConfig
 from pipeline_config.errors import DataError
 from tasks.artifacts import PreparedData
 from tasks.data.prepare import prepare_data
@@ -15,6 +15,7 @@ from tasks.data.reporting import read_report
 from tasks.data.template import ChatTemplate
 from tasks.rows import read_rows
 from tests.unit.tasks.data.data_builders import count_words, data_config, prepare, ticket, tickets, write_jsonl
+from tests.unit.tasks.test_presidio import needs_presidio
 
 FRENCH = "Bonjour, je ne peux plus ouvrir ma messagerie depuis ce matin, et le mot de passe est pourtant le bon"
 ODD: dict[str, dict[str, object]] = {
@@ -148,3 +149,15 @@ def test_rows_without_it_need_not_be_rendered(tmp_path: Path) -> None:
     template = ChatTemplate(60, count_words, frozenset, never)
     prepared = prepare_data(data_config(write_jsonl(tmp_path / "a.jsonl", rows)), template=template, folder=tmp_path / "out")
     assert pl.read_parquet(prepared.folder / "split.parquet").height == 40
+
+
+@needs_presidio
+@pytest.mark.parametrize(("policy", "level", "quarantined"), [("report", "info", 0), ("quarantine", "removed", 1)])
+def test_the_report_counts_what_presidio_finds_and_does_not_show_it(tmp_path: Path, policy: Any, level: str, quarantined: int) -> None:
+    row = ticket(95, input="the laptop 00:1A:2B:3C:4D:5E is gone")
+    sensitive = SensitiveConfig(presidio=PresidioConfig(entities=("MAC_ADDRESS",), policy=policy))
+    prepared = prepared_with(tmp_path, row, sensitive=sensitive)
+    [found] = [finding for finding in read_report(prepared.folder).findings if finding.code == "PRESIDIO"]
+    assert (found.level, found.count, prepared.counts.quarantined) == (level, 1, quarantined)
+    assert found.examples[0].text.startswith("the laptop <MAC_ADDRESS> is gone")
+    assert "1A:2B" not in read_report(prepared.folder).model_dump_json()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_config.data import SensitiveConfig
+from pipeline_config.data import PresidioConfig, SensitiveConfig
 from pipeline_config.errors import DataError
 from tasks.data.policies import Tally, tally
 from tasks.data.quarantine import CODES, FAULTS
@@ -17,6 +17,7 @@ from tasks.data.sensitive import excerpt, mask_table, screen
 from tasks.masking import mask_messages
 from tasks.rows import Message, to_messages
 from tasks.screening import KINDS, PLACEHOLDER, Kind
+from tests.unit.tasks.test_presidio import needs_presidio
 
 CARD = "4111 1111 1111 1111"
 IBAN = "DE89 3704 0044 0532 0130 00"
@@ -125,8 +126,70 @@ def test_rows_to_compare_with_are_masked_alike_and_never_refused() -> None:
 
 
 def test_every_kind_has_a_policy_and_a_code() -> None:
-    assert set(SensitiveConfig.model_fields) == set(KINDS)
-    assert {kind.upper() for kind in KINDS} < set(CODES)
+    assert set(SensitiveConfig.model_fields) == {*KINDS, "presidio"}
+    assert {kind.upper() for kind in KINDS} | {"PRESIDIO"} < set(CODES)
+
+
+def with_presidio(*entities: str, policy: Any = "report", **policies: Any) -> SensitiveConfig:
+    return SensitiveConfig(presidio=PresidioConfig(entities=entities, policy=policy), **policies)
+
+
+MAC = "00:1A:2B:3C:4D:5E"
+ALSO = table(
+    ("Name the queue.", f"the laptop {MAC} is gone", "hardware", None),
+    ("Name the queue.", f"{MAC}, my card is {CARD}", "billing", None),
+    (None, "mail bob@example.com", "email", turns("mail bob@example.com", f"is it {MAC}?", "email")),
+)
+
+
+@needs_presidio
+def test_what_presidio_finds_is_counted_besides_our_own_kinds() -> None:
+    screened = screen(ALSO, with_presidio("MAC_ADDRESS"))
+    assert screened.faults.rows() == [("r1", "CARD", "input holds a card number")]
+    assert tally(screened.reported) == {"EMAIL": Tally(1, ("r2",)), "PRESIDIO": Tally(2, ("r0", "r2"))}
+    assert screened.table.equals(ALSO)
+
+
+@needs_presidio
+def test_what_presidio_finds_is_taken_out_with_its_name_in_the_reason() -> None:
+    screened = screen(ALSO, with_presidio("MAC_ADDRESS", policy="quarantine"))
+    assert screened.faults.filter(code="PRESIDIO").rows() == [
+        ("r0", "PRESIDIO", "input holds what Presidio calls MAC_ADDRESS"),
+        ("r1", "PRESIDIO", "input holds what Presidio calls MAC_ADDRESS"),
+        ("r2", "PRESIDIO", "a turn holds what Presidio calls MAC_ADDRESS"),
+    ]
+
+
+@needs_presidio
+def test_what_presidio_finds_may_refuse_the_data_and_is_not_repeated() -> None:
+    with pytest.raises(DataError, match="Presidio calls MAC_ADDRESS") as caught:
+        screen(ALSO, with_presidio("MAC_ADDRESS", policy="fail"))
+    assert "data.sensitive.presidio.policy is `fail`" in caught.value.expected
+    assert MAC not in str(caught.value)
+
+
+@needs_presidio
+def test_what_both_find_counts_once_under_the_stricter_policy() -> None:
+    addressed = table((None, "mail bob@example.com", "x", None))
+
+    def codes(policies: SensitiveConfig) -> tuple[list[str], list[str]]:
+        screened = screen(addressed, policies)
+        return screened.faults["code"].to_list(), [*tally(screened.reported), *(f"MASKED {code}" for code in tally(screened.masked))]
+
+    assert codes(with_presidio("EMAIL_ADDRESS")) == ([], ["EMAIL"])
+    assert codes(with_presidio("EMAIL_ADDRESS", email="ignore")) == ([], ["PRESIDIO"])
+    assert codes(with_presidio("EMAIL_ADDRESS", email="mask")) == ([], ["MASKED EMAIL"])
+    assert codes(with_presidio("EMAIL_ADDRESS", email="quarantine")) == (["EMAIL"], [])
+    assert codes(with_presidio("EMAIL_ADDRESS", policy="quarantine")) == (["PRESIDIO"], [])
+    assert codes(with_presidio("EMAIL_ADDRESS", policy="quarantine", email="quarantine")) == (["EMAIL"], [])
+
+
+@needs_presidio
+def test_an_excerpt_masks_what_presidio_was_asked_for() -> None:
+    asked = PresidioConfig(entities=("MAC_ADDRESS",))
+    assert excerpt(f"{MAC} of bob@example.com") == f"{MAC} of <EMAIL>"
+    assert excerpt(f"{MAC} of bob@example.com", presidio=asked) == "<MAC_ADDRESS> of <EMAIL>"
+    assert excerpt(f"it is {MAC} of bob@example.com", 12, asked) == "it is …"
 
 
 Texts = tuple[str | None, str, str, str | None]
