@@ -14,7 +14,7 @@ TUNEGATE := $(BIN)/tunegate
 OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config "$(CONFIG)") $(if $(SET),--set "$(SET)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast bench-data bench-train bench-methods peers lint clean
+.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast test-methods bench-data bench-train bench-methods peers lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
@@ -63,7 +63,7 @@ config-show: $(READY) ## print the configuration that a run would use
 	@$(TUNEGATE) config show $(OPTIONS)
 
 # As the pipeline's own processes: tests share the cores with the servers that they start.
-test test-fast: export GOMP_SPINCOUNT ?= 3000
+test test-fast test-methods: export GOMP_SPINCOUNT ?= 3000
 
 test: $(READY) ## all tests, the fast ones first
 	@$(BIN)/python -m pytest tests/unit tests/architecture tests/contracts tests/tiny tests/flows \
@@ -71,6 +71,9 @@ test: $(READY) ## all tests, the fast ones first
 
 test-fast: $(READY) ## unit and architecture tests
 	@$(BIN)/python -m pytest tests/unit tests/architecture -m "not services and not embedded and not slow"
+
+test-methods: $(READY) ## smoke with each of the seven methods on the embedded base, to the endpoint; about ten minutes
+	@$(BIN)/python -m pytest tests/e2e/test_each_method.py
 
 bench-data: $(READY) ## data preparation at a million rows, into benchmarks/results/data.json; BANKING77_DIR as for that preset
 	@$(BIN)/python -m benchmarks.data
