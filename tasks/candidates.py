@@ -13,11 +13,9 @@ import polars as pl
 
 from pipeline_config.data import SensitiveKind
 from tasks.credentials import ASSIGNED
-from tasks.identifiers import E164_CODE, GAP, PHONE_WORD
+from tasks.identifiers import BETWEEN, E164_CODE, GAP, PHONE_WORD
 
 Kind = SensitiveKind
-
-_BETWEEN = r"[ \u00a0().\-/]{0,3}"
 
 _HINTS: Mapping[str, tuple[Kind, ...]] = {
     # However the digits are grouped: a hint for several kinds is looked for once.
@@ -64,11 +62,11 @@ _SHAPES: dict[Kind, str] = {
     "ip": rf"(?:^|[^0-9A-Za-z_.])(?:[0-9]{{1,3}}\.){{3}}[0-9]{{1,3}}{_END}|::|(?:[0-9A-Fa-f]{{1,4}}:){{6}}",
     "email": r"[^ @]@[^ @]+\.",
     "phone": (
-        rf"(?:(?:^|[^0-9A-Za-z_+.])\+|(?:^|[^0-9A-Za-z_+.,:/-])00) ?(?:{E164_CODE})(?:{_BETWEEN}[0-9]){{5}}"
+        rf"(?:(?:^|[^0-9A-Za-z_+.])\+|(?:^|[^0-9A-Za-z_+.,:/-])00) ?(?:{E164_CODE})(?:{BETWEEN}[0-9]){{5}}"
         rf"|{_LEFT}(?:1[ .-])?(?:\([2-9][0-9]{{2}}\) ?[2-9][0-9]{{2}}[ .-]|[2-9][0-9]{{2}}[.-][2-9][0-9]{{2}}[.-])[0-9]{{4}}"
         rf"|{_LEFT}0[1-9](?:[ .-][0-9]{{2}}){{4}}|{_LEFT}\(?0(?:2[03489]\)? [0-9]{{4}} [0-9]{{4}}|[138][0-9]{{2}}\)? [0-9]{{3}} [0-9]{{4}})"
         rf"|{_LEFT}\(?0[17][0-9]{{3}}\)? [0-9]{{3}} ?[0-9]{{3}}|{_LEFT}01[567][0-9]{{1,2}}[ /-][0-9]{{3,4}} ?[0-9]{{4,5}}"
-        rf"|(?i:{PHONE_WORD})\(?[0-9](?:{_BETWEEN}[0-9]){{6}}"
+        rf"|(?i:{PHONE_WORD})\(?[0-9](?:{BETWEEN}[0-9]){{6}}"
     ),
 }
 

@@ -111,11 +111,12 @@ _E164_DIGITS = {
 }
 """How many digits follow the code, by the countries' numbering plans; elsewhere :data:`_E164_DEFAULT`."""
 _E164_DEFAULT = range(7, 13)
-_BETWEEN = r"[ \u00a0().\-/]{0,3}"
+BETWEEN = r"[ \u00a0().\-/]{0,3}"
+"""What people put between the digits of a telephone number."""
 _PHONE_END = r"(?!(?!e?xt?\.? ?[0-9])\w|[.-][0-9]|@)"
 """An extension may follow."""
 _PHONE_ABROAD = re.compile(
-    rf"[+0](?:(?<=\+)(?<![\w+.]\+)|(?<=0)(?<![\w+.,:/-]0)0) ?(?P<code>{E164_CODE})(?P<rest>(?:{_BETWEEN}[0-9]){{5,14}}){_PHONE_END}"
+    rf"[+0](?:(?<=\+)(?<![\w+.]\+)|(?<=0)(?<![\w+.,:/-]0)0) ?(?P<code>{E164_CODE})(?P<rest>(?:{BETWEEN}[0-9]){{5,14}}){_PHONE_END}"
 )
 _PHONE_NORTH_AMERICA = re.compile(
     rf"[(1-9](?<!{_NO_BORDER}[(1-9])"
@@ -130,7 +131,7 @@ _PHONE_EUROPE = re.compile(
     rf"|(?<!\(0)1(?:5[0-9]{{1,2}}|6[0-3]|7[0-9])[ /-][0-9]{{3,4}} ?[0-9]{{4,5}}){_PHONE_END}"  # Germany, mobile
 )
 """Printed forms that say what they are without a country code."""
-_PHONE_SPOKEN = re.compile(rf"[(0-9](?<![\w+][(0-9])(?:(?<=\()[0-9]|(?<=[0-9]))(?:{_BETWEEN}[0-9]){{6,11}}{_PHONE_END}")
+_PHONE_SPOKEN = re.compile(rf"[(0-9](?<![\w+][(0-9])(?:(?<=\()[0-9]|(?<=[0-9]))(?:{BETWEEN}[0-9]){{6,11}}{_PHONE_END}")
 PHONE_WORD = (
     r"(?:tel|telephone|telefon|telefono|teléfono|téléphone|phone|mobile|mobil|móvil|movil|portable|handy|cell|cellphone|fax|whatsapp"
     r"|call|dial|rufnummer|rückruf|appele[rz]|llam[ae]r?)s?[\W_]{0,3}"

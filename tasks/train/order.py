@@ -3,10 +3,12 @@
 Both orders are permutations that follow from seed and epoch alone, to be cut into batches from the front. Rows are shuffled, then arranged
 within windows of some batches, so that who meets whom still changes from epoch to epoch.
 
-- `length_order`: rows of similar length share a batch. Least padding: for padded batches, and for row attention, whose cost is that of the
-  longest row. Steps differ in tokens; with accumulation, short and long batches share an optimizer step.
+- `length_order`: rows of similar length share a batch. Least padding. Steps differ in tokens; with accumulation, short and long batches
+  share an optimizer step.
 - `steady_order`: each batch gets long and short rows alike. Steps have the same number of tokens, so that memory and time of a step are
-  steady: for packed sequences, whose cost is their tokens.
+  steady; where rows are spread to equal width, more of it is empty.
+
+`tasks.train.sampling` chooses.
 """
 
 import random
@@ -53,23 +55,6 @@ def steady_order(lengths: Sequence[int], batch_size: int, seed: int, epoch: int)
         generator.shuffle(dealt)
         batches += dealt
     return [row for batch in batches for row in batch] + rest
-
-
-def padded_share(lengths: Sequence[int], order: Sequence[int], batch_size: int) -> float:
-    """Share of cells without a token when an order is cut into batches as wide as their longest row."""
-    batches = _batches(lengths, order, batch_size)
-    cells = sum(max(batch) * len(batch) for batch in batches)
-    return 1 - sum(lengths) / cells if cells else 0.0
-
-
-def spread_of_tokens(lengths: Sequence[int], order: Sequence[int], batch_size: int) -> float:
-    """Tokens of the fullest batch over those of the mean one, without a smaller last batch."""
-    tokens = [sum(batch) for batch in _batches(lengths, order, batch_size) if len(batch) == batch_size]
-    return max(tokens) * len(tokens) / sum(tokens) if tokens else 1.0
-
-
-def _batches(lengths: Sequence[int], order: Sequence[int], batch_size: int) -> list[list[int]]:
-    return [[lengths[row] for row in order[start : start + batch_size]] for start in range(0, len(order), batch_size)]
 
 
 def _windows(rows: int, step: int, generator: random.Random) -> tuple[list[list[int]], list[int]]:

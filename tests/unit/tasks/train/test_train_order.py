@@ -1,13 +1,13 @@
 """Orders of training rows: every row once, the same for a seed and epoch, and better than chance at what they are for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.train.order import length_order, padded_share, spread_of_tokens, steady_order
+from tasks.train.order import length_order, steady_order
 
 Order = Callable[..., list[int]]
 ORDER = pytest.mark.parametrize(
@@ -16,6 +16,22 @@ ORDER = pytest.mark.parametrize(
 LENGTHS = [20 + (number * number * 7) % 180 for number in range(1000)]
 """Spread over 20 to 199 tokens, in no order."""
 CHANCE = list(range(1000))
+
+
+def padded_share(lengths: Sequence[int], order: Sequence[int], batch_size: int) -> float:
+    """Share of cells without a token when an order is cut into batches as wide as their longest row."""
+    cells = sum(max(batch) * len(batch) for batch in batches_of(lengths, order, batch_size))
+    return 1 - sum(lengths) / cells if cells else 0.0
+
+
+def spread_of_tokens(lengths: Sequence[int], order: Sequence[int], batch_size: int) -> float:
+    """Tokens of the fullest batch over those of the mean one, without a smaller last batch."""
+    tokens = [sum(batch) for batch in batches_of(lengths, order, batch_size) if len(batch) == batch_size]
+    return max(tokens) * len(tokens) / sum(tokens) if tokens else 1.0
+
+
+def batches_of(lengths: Sequence[int], order: Sequence[int], batch_size: int) -> list[list[int]]:
+    return [[lengths[row] for row in order[start : start + batch_size]] for start in range(0, len(order), batch_size)]
 
 
 @ORDER
