@@ -8,11 +8,11 @@ from tasks.train.optimizers import choose_optimizer
 @pytest.mark.parametrize(
     ("wanted", "quantized", "cuda", "name", "said"),
     [
-        (None, False, True, "adamw_torch", False),
-        (None, False, False, "adamw_torch", False),
+        (None, False, True, "adamw_torch_fused", False),
+        (None, False, False, "adamw_torch_fused", False),
         (None, True, True, "paged_adamw_8bit", False),
-        (None, True, False, "adamw_torch", True),
-        ("paged_adamw_32bit", True, False, "adamw_torch", True),
+        (None, True, False, "adamw_torch_fused", True),
+        ("paged_adamw_32bit", True, False, "adamw_torch_fused", True),
         ("paged_adamw_8bit", False, False, "adamw_8bit", True),
         ("paged_ademamix_32bit", False, False, "ademamix", True),
         ("paged_lion_8bit", False, False, "lion_8bit", True),
