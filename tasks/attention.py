@@ -148,7 +148,7 @@ def _row_attention(
 def _softmax_attention(
     query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor", mask: "torch.Tensor", dropout: float, softcap: float | None
 ) -> "torch.Tensor":
-    """Query (kinds, rows, heads of a kind, width, size) against key and value (kinds, rows, seen, size); softmax in fp32.
+    """Query (kinds, rows, heads of a kind, width, size) against key and value (kinds, rows, seen, size).
 
     Nothing here tells kinds from rows: they may change places. `softcap` c makes a score s into c tanh(s / c) (Gemma 2). A query that sees
     nothing, as padding may, gets the mean of everything and not "not a number", which would spread.
@@ -159,11 +159,18 @@ def _softmax_attention(
     kinds, rows, group, width, size = query.shape
     if softcap is None and width * key.shape[2] > _LONG:
         return _fused_attention(query, key, value, mask, dropout)
-    scores = query.reshape(kinds, rows, group * width, size) @ key.transpose(-1, -2)
-    scores = scores.view(kinds, rows, group, width, -1).float()
-    scores = (scores if softcap is None else softcap * (scores / softcap).tanh()).masked_fill(~mask, torch.finfo(torch.float32).min)
-    weights = drop(scores.softmax(dim=-1).to(value.dtype), dropout) if dropout else scores.softmax(dim=-1).to(value.dtype)
-    return (weights.view(kinds, rows, group * width, -1) @ value).view(kinds, rows, group, width, size)
+    queries, keys, values = (x.reshape(kinds * rows, -1, size) for x in (query, key, value))
+    if softcap is None:
+        # Added with the product, and nothing to undo on the way back. The mask is one row's: all have the same.
+        bias = torch.zeros(mask.shape, dtype=query.dtype, device=mask.device).masked_fill_(~mask, torch.finfo(query.dtype).min)
+        scores = torch.baddbmm(bias.repeat(group, 1), queries, keys.transpose(1, 2))
+    else:
+        capped = softcap * ((queries @ keys.transpose(1, 2)).float() / softcap).tanh()
+        scores = capped.view(kinds, rows, group, width, -1).masked_fill(~mask, torch.finfo(torch.float32).min)
+        scores = scores.view(kinds * rows, group * width, -1)
+    # A product's precision in and out, fp32 in between.
+    weights = scores.softmax(dim=-1).to(value.dtype)
+    return ((drop(weights, dropout) if dropout else weights) @ values).view(kinds, rows, group, width, size)
 
 
 def _fused_attention(

@@ -23,6 +23,7 @@ from tasks.attention import Blocks, make_blocks
 from tasks.attention_cuda import FLEX as FLEX_KERNEL
 from tasks.attention_cuda import VARLEN as VARLEN_KERNEL
 from tasks.attention_masks import has_window, masks_by_layer, other_window
+from tasks.loss import summed_cross_entropy
 
 if TYPE_CHECKING:
     import torch
@@ -178,9 +179,7 @@ LAYOUTS: dict[str, Layout] = {layout.name: layout for layout in (VARLEN, FLEX, B
 
 def summed_loss(layout: Layout, model: Any, batch: Batch) -> "torch.Tensor":
     """Cross-entropy in nats, in fp32, summed over the batch's targets."""
-    from torch.nn.functional import cross_entropy
-
-    return cross_entropy(layout.logits(model, batch).float(), batch["labels"][0], reduction="sum")
+    return summed_cross_entropy(layout.logits(model, batch), batch["labels"][0])
 
 
 def mean_loss(layout: Layout, model: Any, rows: Sequence["EncodedRow"], *, rows_per_batch: int, pad_id: int) -> float:

@@ -31,6 +31,8 @@ def attach(model: Any, training: TrainingConfig, text: TaskText | None = None) -
     """
     from peft import LoraConfig, TaskType, get_peft_model
 
+    from tasks.methods.low_rank import use_low_rank_update
+
     settings = training.lora.for_peft()
     moves_base = bool(_MOVES_BASE.search(str(settings["init_lora_weights"])))
     if moves_base and getattr(model, "is_loaded_in_4bit", False):
@@ -45,6 +47,7 @@ def attach(model: Any, training: TrainingConfig, text: TaskText | None = None) -
         attached = get_peft_model(model, LoraConfig(task_type=TaskType.CAUSAL_LM, **settings))
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ConfigError(f"PEFT refuses these settings: {error}", where="training.lora", expected="settings of LoRA") from error
+    use_low_rank_update(attached)
     if moves_base:
         setattr(attached, _STARTED, {name: weights.clone() for name, weights in peft_tree.trained_state(attached).items()})
     return attached

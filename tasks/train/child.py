@@ -61,6 +61,7 @@ def _train(request: TrainingRequest, parent_gone: threading.Event) -> int:
     from tasks.methods.method import TaskText
     from tasks.methods.settings import trainer_fields
     from tasks.models import load_base
+    from tasks.train.lean import use_lean_layers
     from tasks.train.precision import forward_precision, hold_in_fp32
     from tasks.train.sampling import order_for
     from tasks.train.trainer import CompletionTrainer, Reporter, SealCheckpoints, StopOnRequest, stopping_callbacks, trainer_arguments
@@ -74,6 +75,8 @@ def _train(request: TrainingRequest, parent_gone: threading.Event) -> int:
     text = TaskText(instruction=request.instruction, encode=partial(encode_plain, base.tokenizer))
     model = method.attach(base.model, request.training, text)
     hold_in_fp32(model)
+    if model.device.type == "cpu":
+        use_lean_layers(model)
     pad_id, precision = base.tokenizer.pad_token_id or 0, forward_precision(model, request.model.dtype)
     with precision():
         layout = _choose_layout(request, model, training[:4], pad_id)

@@ -181,8 +181,8 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tiny: tuple[ModelConfig, Pat
 
     def asked(name: str) -> TrainingRequest:
         settings = {
-            "epochs": 8, "learning_rate": 1.0, "lr_scheduler_type": "constant", "lora": {"lora_dropout": 0.2}, "evals_per_epoch": 2,
-            "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "early_stopping_patience": 4,
+            "epochs": 16, "learning_rate": 1.0, "lr_scheduler_type": "constant", "lora": {"lora_dropout": 0.2}, "evals_per_epoch": 2,
+            "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2, "early_stopping_patience": 3,
         }  # fmt: skip
         return request(tiny, tmp_path / name, **settings).model_copy(update={"data_folder": data})
 
