@@ -1,9 +1,10 @@
 """Frozen records that stages hand on: paths, digests and numbers, never frames or models."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 Outcome = Literal["pass", "fail", "hold", "not_applicable"]
 Verdict = Literal["pass", "fail", "hold"]
@@ -97,14 +98,28 @@ class TrainedModel(Record):
 
 
 class Figures(Record):
-    """Metrics of one contender on the test rows. Null: without meaning for this task, or not measured.
+    """Metrics of one contender on the test rows by their names. Null or absent: without meaning for this task, or not measured.
 
-    `accuracy` and `macro_f1` are shares; `perplexity` is exp of the mean loss in nats over the answers' tokens.
+    `accuracy` and `macro_f1` are shares; `perplexity` is exp of the mean loss in nats over the answers' tokens. As JSON this is the plain
+    mapping of names to numbers.
     """
 
-    accuracy: float | None = None
-    macro_f1: float | None = None
-    perplexity: float | None = None
+    values: dict[str, float | None] = Field(default_factory=dict)
+
+    def get(self, name: str) -> float | None:
+        """The figure of that name; null where there is none."""
+        return self.values.get(name)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_plain_mapping(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and not isinstance(data.get("values"), Mapping):
+            return {"values": data}
+        return data
+
+    @model_serializer
+    def _as_plain_mapping(self) -> dict[str, float | None]:
+        return self.values
 
 
 class EvaluationResult(Record):

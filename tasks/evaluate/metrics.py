@@ -57,9 +57,8 @@ def measure_answers(expected: Sequence[str], answers: Sequence[str], *, labelled
     """
     _require_answers(expected, answers)
     macro_f1 = _compute(MacroF1, expected, answers, scratch)["macro_f1"] if labelled else None
-    return Figures(
-        accuracy=_compute(Accuracy, expected, answers, scratch)["accuracy"], macro_f1=macro_f1, perplexity=perplexity_of(mean_loss)
-    )
+    accuracy = _compute(Accuracy, expected, answers, scratch)["accuracy"]
+    return Figures(values={"accuracy": accuracy, "macro_f1": macro_f1, "perplexity": perplexity_of(mean_loss)})
 
 
 def perplexity_of(mean_loss: float | None) -> float | None:

@@ -20,19 +20,19 @@ def test_figures_are_those_of_scikit_learn(tmp_path: Path) -> None:
     expected = [chance.choice(LABELS) for _ in range(200)]
     answers = [chance.choice([wanted, *LABELS, "something else", ""]) for wanted in expected]
     figures = measure_answers(expected, answers, labelled=True, mean_loss=None, scratch=tmp_path)
-    assert figures.accuracy == pytest.approx(accuracy_score(expected, answers), abs=1e-12)
-    assert figures.macro_f1 == pytest.approx(f1_score(expected, answers, labels=LABELS, average="macro"), abs=1e-12)
+    assert figures.get("accuracy") == pytest.approx(accuracy_score(expected, answers), abs=1e-12)
+    assert figures.get("macro_f1") == pytest.approx(f1_score(expected, answers, labels=LABELS, average="macro"), abs=1e-12)
 
 
 def test_macro_f1_averages_over_labels_of_the_test_rows_and_counts_other_answers_as_misses(tmp_path: Path) -> None:
     # a: 2 of 2 found, no false alarm, F1 1. b: 1 of 2 found, F1 2/3. "c" is no label of the test rows: it only misses.
     figures = measure_answers(["a", "a", "b", "b"], ["a", "a", "b", "c"], labelled=True, mean_loss=None, scratch=tmp_path)
-    assert figures.macro_f1 == pytest.approx((1 + 2 / 3) / 2)
+    assert figures.get("macro_f1") == pytest.approx((1 + 2 / 3) / 2)
 
 
 def test_macro_f1_is_null_where_answers_are_no_labels(tmp_path: Path) -> None:
     figures = measure_answers(["a"], ["a"], labelled=False, mean_loss=0.5, scratch=tmp_path)
-    assert (figures.accuracy, figures.macro_f1) == (1.0, None)
+    assert (figures.get("accuracy"), figures.get("macro_f1")) == (1.0, None)
 
 
 def test_only_the_whole_stripped_answer_in_the_same_case_is_right() -> None:
@@ -51,8 +51,8 @@ def test_figures_do_not_depend_on_the_order_of_rows(
         measure_answers([row[0] for row in order], [row[1] for row in order], labelled=True, mean_loss=None, scratch=folder)
         for order in (rows, shuffled)
     )
-    assert first.accuracy == second.accuracy
-    assert first.macro_f1 == pytest.approx(second.macro_f1)
+    assert first.get("accuracy") == second.get("accuracy")
+    assert first.get("macro_f1") == pytest.approx(second.get("macro_f1"))
 
 
 def test_the_library_makes_its_folders_where_it_is_told_and_not_under_the_home(tmp_path: Path) -> None:
