@@ -127,6 +127,19 @@ class EvaluationResult(Record):
 
     `folder/predictions.parquet` has one row for each test row, in the test file's order: `row_id`, `expected`, `base`, `tuned`, and, if a
     champion answered, `champion` and `champion_saw` (whether it was trained on that row, which a comparison with it leaves out).
+
+    `folder/scores.parquet` has the same rows: `row_id`, `cluster` (rows that belong together), `<contender>.<metric>` for what has a number
+    a row, null where it was not measured, with `<contender>.loss` and `.loss_tokens`, and `slice.<name>` (`tasks.evaluate.scores`). Where
+    answers are labels there are `classes.parquet` and `confusion.parquet` besides (`tasks.evaluate.classes`).
+
+    Attributes:
+        tasks: what answers are: `labels`, `text`, `json`.
+        custom: which way is better for each custom metric.
+        signatures: how sacrebleu computed its figures.
+        safety: how many of tuned's answers hold personal data or a secret of each kind that neither prompt nor expected answer holds; `any`
+            of them, and how many `answers` were looked at (`tasks.evaluate.safety`).
+        judge_failures: rows, over all contenders, on which the judge gave no verdict; a contender with one has no figure `judge`.
+        decided_before: how many other artifacts were evaluated in this workspace on half of these test rows or more.
     """
 
     folder: Path
@@ -140,6 +153,24 @@ class EvaluationResult(Record):
     champion_seen_rows: int
     tuned_train_accuracy: float | None
     base_constrained: bool
+    tuned_digest: str | None = None
+    tasks: tuple[Literal["labels", "text", "json"], ...] = ()
+    custom: dict[str, Literal["higher", "lower", "neither"]] = Field(default_factory=dict)
+    signatures: dict[str, str] = Field(default_factory=dict)
+    safety: dict[str, int] = Field(default_factory=dict)
+    judge_failures: int = 0
+    judge_fault: str | None = None
+    decided_before: int = 0
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Median milliseconds of one of tuned's answers, each generated alone."""
+        return self.tuned.get("latency_ms")
+
+    @property
+    def artifact_mib(self) -> float | None:
+        """Size of tuned's artifact."""
+        return self.tuned.get("artifact_mib")
 
 
 class GateResult(Record):
