@@ -109,13 +109,14 @@ def measure(method: str, size: Size, workspace: Path, say: Callable[[str], None]
     trained = _train(config, workspace, prepared, say)
     evaluated = _evaluate(config, workspace, prepared, trained, say)
     parameters, size_bytes = weights_of(trained.artifact)
-    if evaluated.tuned.accuracy is None or evaluated.base.accuracy is None or not trained.tokens_per_second:
+    accuracy, base_accuracy, perplexity = evaluated.tuned.get("accuracy"), evaluated.base.get("accuracy"), evaluated.tuned.get("perplexity")
+    if accuracy is None or base_accuracy is None or not trained.tokens_per_second:
         raise EvaluationError("there is no accuracy, or no training step", where=method, expected="answers to the test rows")
     return {
         "method": method,
-        "accuracy": evaluated.tuned.accuracy,
-        "base_accuracy": evaluated.base.accuracy,
-        "heldout_loss": math.log(evaluated.tuned.perplexity) if evaluated.tuned.perplexity else None,
+        "accuracy": accuracy,
+        "base_accuracy": base_accuracy,
+        "heldout_loss": math.log(perplexity) if perplexity else None,
         "trainable_parameters": parameters,
         "peak_gib": trained.peak_memory_bytes / _GIB,
         "adapter_mib": size_bytes / _MIB,

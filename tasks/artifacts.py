@@ -1,9 +1,10 @@
 """Frozen records that stages hand on: paths, digests and numbers, never frames or models."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 Outcome = Literal["pass", "fail", "hold", "not_applicable"]
 Verdict = Literal["pass", "fail", "hold"]
@@ -97,14 +98,28 @@ class TrainedModel(Record):
 
 
 class Figures(Record):
-    """Metrics of one contender on the test rows. Null: without meaning for this task, or not measured.
+    """Metrics of one contender on the test rows by their names. Null or absent: without meaning for this task, or not measured.
 
-    `accuracy` and `macro_f1` are shares; `perplexity` is exp of the mean loss in nats over the answers' tokens.
+    `accuracy` and `macro_f1` are shares; `perplexity` is exp of the mean loss in nats over the answers' tokens. As JSON this is the plain
+    mapping of names to numbers.
     """
 
-    accuracy: float | None = None
-    macro_f1: float | None = None
-    perplexity: float | None = None
+    values: dict[str, float | None] = Field(default_factory=dict)
+
+    def get(self, name: str) -> float | None:
+        """The figure of that name; null where there is none."""
+        return self.values.get(name)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_plain_mapping(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and not isinstance(data.get("values"), Mapping):
+            return {"values": data}
+        return data
+
+    @model_serializer
+    def _as_plain_mapping(self) -> dict[str, float | None]:
+        return self.values
 
 
 class EvaluationResult(Record):
@@ -112,6 +127,19 @@ class EvaluationResult(Record):
 
     `folder/predictions.parquet` has one row for each test row, in the test file's order: `row_id`, `expected`, `base`, `tuned`, and, if a
     champion answered, `champion` and `champion_saw` (whether it was trained on that row, which a comparison with it leaves out).
+
+    `folder/scores.parquet` has the same rows: `row_id`, `cluster` (rows that belong together), `<contender>.<metric>` for what has a number
+    a row, null where it was not measured, with `<contender>.loss` and `.loss_tokens`, and `slice.<name>` (`tasks.evaluate.scores`). Where
+    answers are labels there are `classes.parquet` and `confusion.parquet` besides (`tasks.evaluate.classes`).
+
+    Attributes:
+        tasks: what answers are: `labels`, `text`, `json`.
+        custom: which way is better for each custom metric.
+        signatures: how sacrebleu computed its figures.
+        safety: how many of tuned's answers hold personal data or a secret of each kind that neither prompt nor expected answer holds; `any`
+            of them, and how many `answers` were looked at (`tasks.evaluate.safety`).
+        judge_failures: rows, over all contenders, on which the judge gave no verdict; a contender with one has no figure `judge`.
+        decided_before: how many other artifacts were evaluated in this workspace on half of these test rows or more.
     """
 
     folder: Path
@@ -125,6 +153,24 @@ class EvaluationResult(Record):
     champion_seen_rows: int
     tuned_train_accuracy: float | None
     base_constrained: bool
+    tuned_digest: str | None = None
+    tasks: tuple[Literal["labels", "text", "json"], ...] = ()
+    custom: dict[str, Literal["higher", "lower", "neither"]] = Field(default_factory=dict)
+    signatures: dict[str, str] = Field(default_factory=dict)
+    safety: dict[str, int] = Field(default_factory=dict)
+    judge_failures: int = 0
+    judge_fault: str | None = None
+    decided_before: int = 0
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Median milliseconds of one of tuned's answers, each generated alone."""
+        return self.tuned.get("latency_ms")
+
+    @property
+    def artifact_mib(self) -> float | None:
+        """Size of tuned's artifact."""
+        return self.tuned.get("artifact_mib")
 
 
 class GateResult(Record):

@@ -35,6 +35,9 @@ class Row(TypedDict):
     messages: list[Message]
 
 
+TEST_COLUMNS = "test_columns.parquet"
+"""Beside the test rows: `row_id`, `source` (the file that a row came from) and the columns of `data.source.slice_columns`, as text."""
+
 MESSAGES = pl.List(pl.Struct({"role": pl.String(), "content": pl.String(), "tool_calls": pl.String()}))
 """A chat as a column; `tool_calls` is null where the message has no such key."""
 

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from tasks.artifacts import Record, StageRecord
 from tasks.files import exclusive, file_digests, read_json, sha256_json, write_json
 
-_RECORD = "record.json"
+RECORD = "record.json"
 SCRATCH = "scratch"
 """Folder inside a stage's folder for what only an unfinished stage needs (checkpoints); removed when it completes."""
 
@@ -74,14 +74,14 @@ def code_digest() -> str:
 def _commit(folder: Path, value: Record) -> None:
     shutil.rmtree(folder / SCRATCH, ignore_errors=True)
     content = value.model_dump(mode="json", exclude={"folder"})
-    write_json(folder / _RECORD, {"record": content, "files": file_digests(folder, leave_out=[_RECORD])})
+    write_json(folder / RECORD, {"record": content, "files": file_digests(folder, leave_out=[RECORD])})
 
 
 def _load(folder: Path, record: type[T]) -> T | None:
-    if not (folder / _RECORD).is_file():
+    if not (folder / RECORD).is_file():
         return None
-    stored = read_json(folder / _RECORD)
-    if file_digests(folder, leave_out=[_RECORD]) != stored["files"]:
+    stored = read_json(folder / RECORD)
+    if file_digests(folder, leave_out=[RECORD]) != stored["files"]:
         _log.warning("a stored result of stage %s no longer matches its digests and is made again (%s)", folder.parent.name, folder)
         shutil.rmtree(folder)
         return None

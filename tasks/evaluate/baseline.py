@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.artifacts import Figures
-from tasks.evaluate.metrics import measure_answers
+from tasks.evaluate.sheets import Scheme, Sheet, measure_sheet
 from tasks.rows import Row, answer_of, prompt_of
 
 _REGULARISATION = 10.0
@@ -18,7 +18,8 @@ def tfidf_figures(train: Sequence[Row], test: Sequence[Row], *, labelled: bool, 
     if not labelled or len(set(wanted)) < 2:
         return Figures()
     answers = _classify([_text(row) for row in train], wanted, [_text(row) for row in test])
-    return measure_answers([answer_of(row) for row in test], answers, labelled=True, mean_loss=None, scratch=scratch)
+    sheet = Sheet([answer_of(row) for row in test], answers)
+    return measure_sheet(sheet, Scheme(("accuracy", "macro_f1"), labelled=True), scratch).figures
 
 
 def _text(row: Row) -> str:

@@ -1,6 +1,7 @@
 """Puts the same rows to every contender, and keeps the answers by content: what was answered once is never generated again."""
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,10 +12,12 @@ import polars as pl
 from pipeline_config.data import SensitiveKind
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import LayoutName, Record
-from tasks.batching import LAYOUTS, mean_loss
+from tasks.batching import LAYOUTS
 from tasks.chat import encode_last_answer, expected_answer
 from tasks.engine import TransformersEngine, open_engine
+from tasks.evaluate.perplexity import RowLoss, row_losses
 from tasks.files import sha256_json, stage_store
+from tasks.generation import Answer
 from tasks.manifest import Dtype, Quantization, read_manifest
 from tasks.methods import find_method
 from tasks.methods.settings import settle
@@ -26,6 +29,11 @@ Progress = Callable[[str, int, int], None]
 """Told what is going on, how many rows are done, and of how many."""
 
 _ANSWERS = "answers.parquet"
+_LOSSES = "losses.parquet"
+_ANSWERS_SCHEMA = pl.Schema(
+    {"row_id": pl.String(), "answer": pl.String(), "stopped": pl.Boolean(), "tokens": pl.Int64(), "milliseconds": pl.Float64()}
+)
+"""`stopped`: the model ended the answer itself; `milliseconds`: how long it took where it was generated alone, else null."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +67,38 @@ class Answers(Record):
 
     def texts(self) -> list[str]:
         """The answers as they were generated."""
-        return [str(text) for text in pl.read_parquet(self.folder / _ANSWERS)["answer"]]
+        return [str(text) for text in self._column("answer")]
+
+    def stopped(self) -> list[bool]:
+        """Whether the model ended each answer itself."""
+        return [bool(value) for value in self._column("stopped")]
+
+    def latency_ms(self) -> float | None:
+        """Median milliseconds of the answers that were generated alone; null if none was."""
+        median = self._column("milliseconds").drop_nulls().median()
+        return float(median) if isinstance(median, float) else None
+
+    def _column(self, name: str) -> pl.Series:
+        return pl.read_parquet(self.folder / _ANSWERS, columns=[name])[name]
 
 
 class Loss(Record):
-    """Mean loss of the expected answers' tokens in nats; null if it was not a finite number."""
+    """Loss of the expected answers' tokens in nats, over all of them; null if it was not a finite number."""
 
+    folder: Path
     mean: float | None
+
+    def rows(self) -> list[RowLoss]:
+        """The loss of each row, in the order of the rows."""
+        return [RowLoss(nats, tokens) for nats, tokens in pl.read_parquet(self.folder / _LOSSES, columns=["nats", "tokens"]).iter_rows()]
+
+
+@dataclass(frozen=True)
+class _Given:
+    """An answer, and how long it took if nothing else was answered meanwhile."""
+
+    answer: Answer
+    milliseconds: float | None = None
 
 
 def read_questions(name: str, path: Path, *, alone: int = 0) -> Questions:
@@ -138,8 +171,8 @@ class Examiner:
         prompts = [prompt_of(row) if allowed is None else list_labels(prompt_of(row), allowed) for row in questions.rows]
         inputs = {"questions": questions.digest, "prompts": sha256_json(prompts), "allowed": allowed, **self._answering()}
 
-        def ask() -> list[str]:
-            return self._ask(f"base answers {questions.name}", prompts, None, allowed, self._config.evaluation.batch_size)
+        def ask() -> list[_Given]:
+            return self._ask(f"base answers {questions.name}", prompts, None, allowed)
 
         return self._answers("answer-base", inputs, questions, ask)
 
@@ -153,12 +186,12 @@ class Examiner:
         prompts = [prompt_of(row) for row in questions.rows]
         together = sorted(set(range(len(prompts))) - set(questions.alone))
 
-        def ask() -> list[str]:
-            texts: dict[int, str] = {}
-            for indices, batch_size in ((questions.alone, 1), (together, self._config.evaluation.batch_size)):
-                chosen = [prompts[index] for index in indices]
-                texts |= zip(indices, self._ask(f"{adapter.name} answers {questions.name}", chosen, adapter, None, batch_size), strict=True)
-            return [texts[index] for index in range(len(prompts))]
+        def ask() -> list[_Given]:
+            what = f"{adapter.name} answers {questions.name}"
+            alone = self._ask_alone(what, [prompts[index] for index in questions.alone], adapter)
+            others = self._ask(what, [prompts[index] for index in together], adapter, None)
+            given = dict(zip([*questions.alone, *together], [*alone, *others], strict=True))
+            return [given[index] for index in range(len(prompts))]
 
         return self._answers("answer", inputs, questions, ask)
 
@@ -173,37 +206,54 @@ class Examiner:
             "questions": questions.digest, "adapter": adapter.digest if adapter else None, "base": self._base(),
             "layout": self._layout.name, "batch": batch,
         }  # fmt: skip
-        return run_stage(stage_store(self._workspace), "loss", inputs, Loss, lambda _: self._measure(adapter, questions, batch))
+        return run_stage(
+            stage_store(self._workspace), "loss", inputs, Loss, lambda folder: self._measure(folder, adapter, questions, batch)
+        )
 
-    def _answers(self, stage: str, inputs: Mapping[str, Any], questions: Questions, ask: Callable[[], list[str]]) -> StageResult[Answers]:
+    def _answers(
+        self, stage: str, inputs: Mapping[str, Any], questions: Questions, ask: Callable[[], list[_Given]]
+    ) -> StageResult[Answers]:
         def build(folder: Path) -> Answers:
-            ids = [row["row_id"] for row in questions.rows]
-            pl.DataFrame({"row_id": ids, "answer": ask()}, schema={"row_id": pl.String, "answer": pl.String}).write_parquet(
-                folder / _ANSWERS
-            )
+            lines = [
+                (row["row_id"], given.answer.text, given.answer.finish_reason == "stop", given.answer.completion_tokens, given.milliseconds)
+                for row, given in zip(questions.rows, ask(), strict=True)
+            ]
+            pl.DataFrame(lines, schema=_ANSWERS_SCHEMA, orient="row").write_parquet(folder / _ANSWERS)
             return Answers(folder=folder)
 
         return run_stage(stage_store(self._workspace), stage, inputs, Answers, build)
 
-    def _ask(
-        self, what: str, prompts: Sequence[Sequence[Message]], adapter: Adapter | None, allowed: Sequence[str] | None, batch_size: int
-    ) -> list[str]:
-        total = len(prompts)
-        name, limit = adapter.name if adapter else None, self._config.evaluation.max_new_tokens
+    def _ask(self, what: str, prompts: Sequence[Sequence[Message]], adapter: Adapter | None, allowed: Sequence[str] | None) -> list[_Given]:
+        total, settings = len(prompts), self._config.evaluation
         answers = self._engine(adapter).answer(
-            prompts, adapter=name, max_new_tokens=limit, batch_size=batch_size, allowed=allowed,
-            on_answer=lambda done: self._on_progress(what, done, total),
+            prompts, adapter=adapter.name if adapter else None, max_new_tokens=settings.max_new_tokens, batch_size=settings.batch_size,
+            allowed=allowed, on_answer=lambda done: self._on_progress(what, done, total),
         )  # fmt: skip
-        return [answer.text for answer in answers]
+        return [_Given(answer) for answer in answers]
 
-    def _measure(self, adapter: Adapter | None, questions: Questions, batch: int) -> Loss:
+    def _ask_alone(self, what: str, prompts: Sequence[Sequence[Message]], adapter: Adapter) -> list[_Given]:
+        """One call for each prompt, as the endpoint gets them, so that each has a time of its own."""
+        given, limit = list[_Given](), self._config.evaluation.max_new_tokens
+        for prompt in prompts:
+            engine, started = self._engine(adapter), time.perf_counter()
+            answer = engine.answer([prompt], adapter=adapter.name, max_new_tokens=limit)[0]
+            given.append(_Given(answer, 1000 * (time.perf_counter() - started)))
+            self._on_progress(what, len(given), len(prompts))
+        return given
+
+    def _measure(self, folder: Path, adapter: Adapter | None, questions: Questions, batch: int) -> Loss:
         engine = self._engine(adapter)
-        tokenizer = engine.base.tokenizer
+        tokenizer, window = engine.base.tokenizer, getattr(engine.base.model.config, "max_position_embeddings", None)
         rows = [encode_last_answer(tokenizer, row) for row in questions.rows]
         with engine.active(adapter.name if adapter else None) as model:
-            mean = mean_loss(self._layout, model, rows, rows_per_batch=batch, pad_id=tokenizer.pad_token_id or 0)
+            pad_id = tokenizer.pad_token_id or 0
+            losses = row_losses(self._layout, model, rows, rows_per_batch=batch, pad_id=pad_id, window=window)
         self._on_progress(f"perplexity of {adapter.name if adapter else 'base'} on {questions.name}", len(rows), len(rows))
-        return Loss(mean=mean if math.isfinite(mean) else None)
+        ids = [row["row_id"] for row in questions.rows]
+        table = {"row_id": ids, "nats": [loss.nats for loss in losses], "tokens": [loss.tokens for loss in losses]}
+        pl.DataFrame(table).write_parquet(folder / _LOSSES)
+        nats, tokens = sum(loss.nats for loss in losses), sum(loss.tokens for loss in losses)
+        return Loss(folder=folder, mean=nats / tokens if tokens and math.isfinite(nats) else None)
 
     def _engine(self, adapter: Adapter | None) -> TransformersEngine:
         if adapter is None:

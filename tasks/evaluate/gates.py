@@ -84,16 +84,17 @@ def _fault(case: Case) -> str | None:
         return "there are answers of a champion that has no name"
     for contender in ("base", "tuned", "champion"):
         figures, correct = getattr(evaluation, contender), getattr(outcomes, contender)
-        if figures is None or figures.accuracy is None or correct is None:
+        accuracy = None if figures is None else figures.get("accuracy")
+        if accuracy is None or correct is None:
             continue
         counted = sum(correct) / len(correct)
-        if not abs(figures.accuracy - counted) <= _TOLERANCE:
-            return f"the accuracy of {contender} is given as {figures.accuracy}, and its predictions say {counted}"
+        if not abs(accuracy - counted) <= _TOLERANCE:
+            return f"the accuracy of {contender} is given as {accuracy}, and its predictions say {counted}"
     return None
 
 
 def _judge_threshold(name: str, gate: ThresholdGate, case: Case) -> GateResult:
-    rows, value = case.evaluation.rows, getattr(case.evaluation.tuned, gate.metric)
+    rows, value = case.evaluation.rows, case.evaluation.tuned.get(gate.metric)
     if value is None or not math.isfinite(value):
         return _result(name, gate, "hold", f"{gate.metric} was not measured or has no meaning for this task; held", rows=rows)
     interval = wilson_interval(sum(case.outcomes.tuned), rows) if gate.metric == "accuracy" else None
@@ -106,7 +107,7 @@ def _judge_threshold(name: str, gate: ThresholdGate, case: Case) -> GateResult:
 
 
 def _judge_improvement(name: str, gate: ImprovementGate, case: Case) -> GateResult:
-    missing = [who for who in ("base", "tuned") if getattr(case.evaluation, who).accuracy is None]
+    missing = [who for who in ("base", "tuned") if getattr(case.evaluation, who).get("accuracy") is None]
     if missing:
         return _result(name, gate, "hold", f"accuracy of {' and '.join(missing)} was not measured; held", rows=case.evaluation.rows)
     pairs = count_pairs(case.outcomes.tuned, case.outcomes.base)
@@ -123,7 +124,7 @@ def _judge_non_inferiority(name: str, gate: NonInferiorityGate, case: Case) -> G
         return _result(name, gate, "not_applicable", "there is no champion yet: first version")
     if evaluation.champion_fault is not None or case.outcomes.champion is None:
         return _result(name, gate, "hold", f"{champion} cannot be compared with: {evaluation.champion_fault or 'it gave no answers'}; held")
-    if evaluation.tuned.accuracy is None or evaluation.champion is None or evaluation.champion.accuracy is None:
+    if evaluation.champion is None or None in (evaluation.tuned.get("accuracy"), evaluation.champion.get("accuracy")):
         return _result(name, gate, "hold", f"accuracy of tuned or {champion} was not measured; held")
     tuned, other = case.outcomes.unseen_by_champion()
     seen = sum(case.outcomes.champion_saw)
@@ -144,7 +145,7 @@ def _judge_overfitting(name: str, gate: OverfittingGate, case: Case) -> GateResu
         trained.curve,
         trained.shipped_step,
         evaluation.tuned_train_accuracy,
-        evaluation.tuned.accuracy,
+        evaluation.tuned.get("accuracy"),
         severe_rebound=gate.threshold,
         largest_gap=gate.max_accuracy_gap,
     )

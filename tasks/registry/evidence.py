@@ -71,7 +71,7 @@ def describe(config: PipelineConfig, context: RunContext, evaluated: EvaluationR
 
 
 def _figures_line(name: str, figures: Figures) -> str:
-    return f"| {name} | {_number(figures.accuracy)} | {_number(figures.macro_f1)} | {_number(figures.perplexity)} |"
+    return " | ".join([f"| {name}", *(_number(figures.get(metric)) for metric in ("accuracy", "macro_f1", "perplexity"))]) + " |"
 
 
 def _number(value: float | None) -> str:

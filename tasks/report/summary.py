@@ -28,6 +28,10 @@ AWAITING = ("AwaitingApproval", "Suspended", "Paused")
 """States in which a promotion run waits for a person."""
 
 
+_ALWAYS = ("accuracy", "macro_f1", "perplexity")
+"""Figures that every summary names, null where they were not measured; others only where a contender has them."""
+
+
 class RunParts(Record):
     """What a run has so far. Later parts are null until their stage has ended."""
 
@@ -108,7 +112,8 @@ def _metrics(evaluated: EvaluationResult | None) -> dict[str, Any]:
         "tfidf": evaluated.tfidf if evaluated else nothing,
         "champion": (evaluated.champion if evaluated else None) or nothing,
     }
-    return {name: figures.model_dump() for name, figures in contenders.items()}
+    names = dict.fromkeys([*_ALWAYS, *(name for figures in contenders.values() for name in figures.values)])
+    return {contender: {name: figures.get(name) for name in names} for contender, figures in contenders.items()}
 
 
 def _training(trained: TrainedModel | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ TEST = [make_row("my vpn connection is gone", "network"), make_row("jammed paper
 
 
 def test_learns_labels_from_the_training_rows(tmp_path: Path) -> None:
-    assert tfidf_figures(TRAIN, TEST, labelled=True, scratch=tmp_path) == Figures(accuracy=1.0, macro_f1=1.0)
+    assert tfidf_figures(TRAIN, TEST, labelled=True, scratch=tmp_path) == Figures(values={"accuracy": 1.0, "macro_f1": 1.0})
 
 
 def test_has_no_figures_where_answers_are_no_labels(tmp_path: Path) -> None:

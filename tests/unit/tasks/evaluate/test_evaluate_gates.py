@@ -42,11 +42,12 @@ def make_case(
     """A consistent evaluation of these outcomes, with some fields changed afterwards and unchecked."""
     rows = len(tuned)
     saw = (saw or [False] * rows) if champion is not None else []
-    figures = [None if c is None else Figures(accuracy=sum(c) / len(c), macro_f1=0.8, perplexity=1.5) for c in (base, tuned, champion)]
+    others = {"macro_f1": 0.8, "perplexity": 1.5}
+    figures = [None if c is None else Figures(values={"accuracy": sum(c) / len(c), **others}) for c in (base, tuned, champion)]
     values: dict[str, Any] = {
         "folder": Path(), "rows": rows, "base": figures[0], "tuned": figures[1], "tfidf": Figures(), "champion": figures[2],
         "champion_name": "desk-v1" if champion is not None else None, "champion_fault": None, "champion_seen_rows": sum(saw),
-        "tuned_train_accuracy": figures[1].accuracy if figures[1] else None, "base_constrained": True,
+        "tuned_train_accuracy": figures[1].get("accuracy") if figures[1] else None, "base_constrained": True,
     }  # fmt: skip
     outcomes = Outcomes(tuple(base), tuple(tuned), None if champion is None else tuple(champion), tuple(saw))
     curve = tuple(
@@ -156,14 +157,14 @@ def test_overfitting_alone_can_close_the_gates(losses: tuple[float, ...], outcom
     "broken",
     [
         {"tuned": Figures()},
-        {"tuned": Figures.model_construct(accuracy=math.nan, macro_f1=0.8, perplexity=1.5)},
-        {"tuned": Figures.model_construct(accuracy=math.inf, macro_f1=0.8, perplexity=1.5)},
-        {"tuned": Figures(accuracy=0.99, macro_f1=0.8, perplexity=1.5)},
-        {"tuned": Figures.model_construct(accuracy=0.9, macro_f1=0.8, perplexity=math.nan)},
-        {"tuned": Figures(accuracy=0.9, macro_f1=0.8, perplexity=None)},
+        {"tuned": Figures.model_construct(values={"accuracy": math.nan, "macro_f1": 0.8, "perplexity": 1.5})},
+        {"tuned": Figures.model_construct(values={"accuracy": math.inf, "macro_f1": 0.8, "perplexity": 1.5})},
+        {"tuned": Figures(values={"accuracy": 0.99, "macro_f1": 0.8, "perplexity": 1.5})},
+        {"tuned": Figures.model_construct(values={"accuracy": 0.9, "macro_f1": 0.8, "perplexity": math.nan})},
+        {"tuned": Figures(values={"accuracy": 0.9, "macro_f1": 0.8, "perplexity": None})},
         {"base": Figures()},
-        {"base": Figures.model_construct(accuracy=math.nan, macro_f1=0.1, perplexity=2.0)},
-        {"base": Figures(accuracy=0.1, macro_f1=0.1, perplexity=2)},
+        {"base": Figures.model_construct(values={"accuracy": math.nan, "macro_f1": 0.1, "perplexity": 2.0})},
+        {"base": Figures(values={"accuracy": 0.1, "macro_f1": 0.1, "perplexity": 2})},
         {"rows": 0},
         {"rows": 4000},
         {"tuned_train_accuracy": None},

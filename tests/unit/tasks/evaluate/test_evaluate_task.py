@@ -19,8 +19,9 @@ def test_progress_is_said_at_the_start_at_the_end_and_now_and_then() -> None:
 
 def test_only_figures_that_were_measured_are_tracked() -> None:
     evaluation = EvaluationResult(
-        folder=Path(), rows=4, base=Figures(accuracy=0.25), tuned=Figures(accuracy=0.75, perplexity=1.5), tfidf=Figures(), champion=None,
-        champion_name=None, champion_fault=None, champion_seen_rows=0, tuned_train_accuracy=None, base_constrained=False,
+        folder=Path(), rows=4, base=Figures(values={"accuracy": 0.25}), tuned=Figures(values={"accuracy": 0.75, "perplexity": 1.5}),
+        tfidf=Figures(), champion=None, champion_name=None, champion_fault=None, champion_seen_rows=0, tuned_train_accuracy=None,
+        base_constrained=False,
     )  # fmt: skip
     assert tracked_figures(evaluation) == {"test/base/accuracy": 0.25, "test/tuned/accuracy": 0.75, "test/tuned/perplexity": 1.5}
 

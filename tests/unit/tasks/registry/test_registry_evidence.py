@@ -29,8 +29,9 @@ def evaluated(tmp_path: Path) -> EvaluationResult:
     }
     pl.DataFrame(answers).write_parquet(folder / "predictions.parquet")
     return EvaluationResult(
-        folder=folder, rows=10, base=Figures(accuracy=0.1), tuned=Figures(accuracy=0.912345, macro_f1=0.9), tfidf=Figures(), champion=None,
-        champion_name=None, champion_fault=None, champion_seen_rows=0, tuned_train_accuracy=None, base_constrained=True,
+        folder=folder, rows=10, base=Figures(values={"accuracy": 0.1}), tuned=Figures(values={"accuracy": 0.912345, "macro_f1": 0.9}),
+        tfidf=Figures(), champion=None, champion_name=None, champion_fault=None, champion_seen_rows=0, tuned_train_accuracy=None,
+        base_constrained=True,
     )  # fmt: skip
 
 

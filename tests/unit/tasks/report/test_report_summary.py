@@ -56,8 +56,9 @@ TRAINED = TrainedModel(
     supervised_tokens=80, total_tokens=800, tokens_per_second=None, peak_memory_bytes=1 << 30,
 )  # fmt: skip
 EVALUATED = EvaluationResult(
-    folder=Path(), rows=4, base=Figures(accuracy=0.25, macro_f1=0.2, perplexity=9.0), tuned=Figures(accuracy=0.75, perplexity=1.5),
-    tfidf=Figures(accuracy=0.5), champion=None, champion_name=None, champion_fault=None, champion_seen_rows=0, tuned_train_accuracy=1.0,
+    folder=Path(), rows=4, base=Figures(values={"accuracy": 0.25, "macro_f1": 0.2, "perplexity": 9.0}),
+    tuned=Figures(values={"accuracy": 0.75, "perplexity": 1.5}), tfidf=Figures(values={"accuracy": 0.5}),
+    champion=None, champion_name=None, champion_fault=None, champion_seen_rows=0, tuned_train_accuracy=1.0,
     base_constrained=True,
 )  # fmt: skip
 VERSION = RegisteredVersion(
