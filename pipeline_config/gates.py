@@ -18,6 +18,8 @@ KNOWN_METRICS: Mapping[str, Better] = {
 }
 """Metrics that gates may name besides custom ones, and which way is better. Neither: only an absolute gate can judge it."""
 
+ALWAYS_MEASURED = ("accuracy", "judge")
+"""Measured whatever `evaluation.metrics` lists; the judge, if there is one."""
 NOT_BY_ROW = ("latency_ms", "artifact_mib")
 """Metrics that are not measured on every test row: they have no minimum number of rows, no slices and no comparisons."""
 
@@ -164,22 +166,21 @@ PairedGate = ImprovementGate | NonInferiorityGate | SuperiorityGate
 """Gates that compare all rows with another model's."""
 
 
-def unknown_metrics(gates: Mapping[str, GateConfig], custom: Collection[str]) -> list[str]:
+def unknown_metrics(gates: Mapping[str, GateConfig], listed: Collection[str] | None) -> list[str]:
     """A sentence for each gate whose metric nobody measures.
 
     Args:
-        custom: names of the metrics that the configuration adds.
+        listed: names of the metrics that the configuration has measured, custom ones among them; null: those that fit.
     """
-    known = [*KNOWN_METRICS, *custom]
+    measured = KNOWN_METRICS if listed is None else {*listed, *ALWAYS_MEASURED}
     faults = []
     for name, gate in gates.items():
         metric = getattr(gate, "metric", None)
-        if metric is not None and metric not in known:
-            close = get_close_matches(metric, known, n=1)
-            faults.append(
-                f"gates.{name}.metric: nobody measures {metric!r}; "
-                + (f"did you mean `{close[0]}`?" if close else f"known are {', '.join(known)}, and those of evaluation.metrics")
-            )
+        if metric is None or metric in measured:
+            continue
+        close = get_close_matches(metric, measured, n=1)
+        hint = f"did you mean `{close[0]}`?" if close else f"measured are {', '.join(sorted(measured))}"
+        faults.append(f"gates.{name}.metric: {metric!r} is not among evaluation.metrics; {hint}")
     return faults
 
 

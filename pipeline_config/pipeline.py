@@ -9,6 +9,7 @@ from pipeline_config.data import DataConfig
 from pipeline_config.deployment import DeploymentConfig
 from pipeline_config.evaluation import EvaluationConfig
 from pipeline_config.gates import GateConfig, unknown_metrics
+from pipeline_config.metric_names import short_name
 from pipeline_config.model import ModelConfig
 from pipeline_config.registry import RegistryConfig
 from pipeline_config.training import TrainingConfig
@@ -42,8 +43,8 @@ class PipelineConfig(Section):
 
     @model_validator(mode="after")
     def _gates_judge_what_is_measured(self) -> "PipelineConfig":
-        custom = [path.rpartition(":")[2] for path in getattr(self.evaluation, "metrics", ())]
-        if faults := unknown_metrics(self.gates, custom):
+        listed = None if self.evaluation.metrics is None else [short_name(metric) for metric in self.evaluation.metrics]
+        if faults := unknown_metrics(self.gates, listed):
             raise ValueError("; ".join(faults))
         return self
 

@@ -49,11 +49,13 @@ class PreparedData(Record):
 
     Files: `train.parquet`, `validation.parquet`, `test.parquet` (see `tasks.rows`), `quarantine.parquet`, `duplicates.parquet`,
     `split.parquet`, and `report.json` (`tasks.data.findings.DataReport`). `canaries` rows are planted in `train.parquet` besides those
-    that `counts` speaks of. `warnings` are sentences for the run's summary.
+    that `counts` speaks of. `warnings` are sentences for the run's summary. `digest` is of all rows, `training_digest` of those that
+    training sees: more test rows are other data, and train no other model.
     """
 
     folder: Path
     digest: str
+    training_digest: str
     instruction: str | None
     labels: tuple[str, ...] | None
     counts: RowCounts
