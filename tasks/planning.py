@@ -10,7 +10,11 @@ from tasks.statistics import rows_for_power
 POWER = 0.8
 DISAGREEMENT = 0.1
 """Share of rows on which two models are expected to differ beyond what the expected gain makes them."""
-_GAINS: Mapping[type[PairedGate], float] = {ImprovementGate: 0.1, NonInferiorityGate: 0.0, SuperiorityGate: 0.03}
+_GAINS: Mapping[type[ImprovementGate | NonInferiorityGate | SuperiorityGate], float] = {
+    ImprovementGate: 0.1,
+    NonInferiorityGate: 0.0,
+    SuperiorityGate: 0.03,
+}
 """Expected gain over the gate's bound (over the champion for non-inferiority) in shares of rows."""
 _SHARES = frozenset({"accuracy", "exact_match", "json_valid", "json_schema", "eos_rate"})
 _OF_100 = frozenset({"bleu", "chrf"})
@@ -49,7 +53,7 @@ def shortfalls(gates: Mapping[str, GateConfig], test_rows: int) -> list[str]:
     return [planned.sentence() for planned in plan(gates, test_rows) if planned.short]
 
 
-def _plan(name: str, gate: PairedGate, there: int) -> Planned:
+def _plan(name: str, gate: ImprovementGate | NonInferiorityGate | SuperiorityGate, there: int) -> Planned:
     share, unit = gate.metric in _SHARES, 100.0 if gate.metric in _OF_100 else 1.0
     bound = -gate.threshold if isinstance(gate, NonInferiorityGate) else gate.threshold
     above = 0.0 if isinstance(gate, NonInferiorityGate) else gate.threshold
@@ -60,7 +64,9 @@ def _plan(name: str, gate: PairedGate, there: int) -> Planned:
     return Planned(name, max(rows, gate.min_rows) if rows is not None else None, there, f"if the true gain is {gain:+.3g} with {differing}")
 
 
-def _spread(gate: PairedGate, gain: float, bound: float, *, share: bool, unit: float) -> tuple[float, float]:
+def _spread(
+    gate: ImprovementGate | NonInferiorityGate | SuperiorityGate, gain: float, bound: float, *, share: bool, unit: float
+) -> tuple[float, float]:
     """Standard deviation of the difference of one row, if the true difference is the gain and if it is the bound."""
     if gate.expected_spread is not None:
         return gate.expected_spread, gate.expected_spread

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from pipeline_config.gates import ImprovementGate, NonInferiorityGate, PairedGate, SuperiorityGate
+from pipeline_config.gates import ImprovementGate, NonInferiorityGate, SuperiorityGate
 from tasks.artifacts import GateResult, Outcome
 from tasks.evaluate.comparing import Comparison, compare
 from tasks.evaluate.gates_case import Case, result_of, shown
@@ -66,7 +66,15 @@ def _without_champion(name: str, gate: NonInferiorityGate | SuperiorityGate, cas
     return None if found is None else result_of(name, gate, *found)
 
 
-def _judge(name: str, gate: PairedGate, case: Case, rows: Scores, other: str, wanted: str, decide: Decide) -> GateResult:
+def _judge(
+    name: str,
+    gate: ImprovementGate | NonInferiorityGate | SuperiorityGate,
+    case: Case,
+    rows: Scores,
+    other: str,
+    wanted: str,
+    decide: Decide,
+) -> GateResult:
     kind = case.kind(gate.metric)
     found = f"nobody measured {gate.metric}" if kind is None else compare(rows, kind, "tuned", other)
     if isinstance(found, str):
