@@ -4,13 +4,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pipeline_config.base import Section
 from pipeline_config.gates import GateConfig, ImprovementGate, NonInferiorityGate, PairedGate, SuperiorityGate
 from tasks.statistics import rows_for_power
 
 POWER = 0.8
 DISAGREEMENT = 0.1
 """Share of rows on which two models are expected to differ beyond what the expected gain makes them."""
-_GAINS: Mapping[type[ImprovementGate | NonInferiorityGate | SuperiorityGate], float] = {
+_GAINS: Mapping[type[Section], float] = {
     ImprovementGate: 0.1,
     NonInferiorityGate: 0.0,
     SuperiorityGate: 0.03,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.evaluate.metric_kinds import MetricKind
 from tasks.evaluate.quantities import Quantity, quantity_of
-from tasks.evaluate.scores import Scores
+from tasks.evaluate.stored_rows import Scores
 from tasks.resampling import Sums, design_effect, resample, sum_by_cluster
 from tasks.statistics import LEVEL, Interval, Pairs, paired_interval, wilson_interval
 

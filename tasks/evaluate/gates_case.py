@@ -10,7 +10,7 @@ from tasks.evaluate.leakage import Leaks
 from tasks.evaluate.looks import FIRST, Look
 from tasks.evaluate.metric_kinds import MetricKind, kind_of
 from tasks.evaluate.outcomes import Outcomes
-from tasks.evaluate.scores import CONTENDERS, Scores, scores_of
+from tasks.evaluate.stored_rows import CONTENDERS, Scores, scores_of
 from tasks.statistics import Interval
 
 _TOLERANCE = 1e-9

@@ -7,7 +7,7 @@ from tasks.artifacts import GateResult, Outcome
 from tasks.evaluate.comparing import Comparison, compare
 from tasks.evaluate.gates_case import Case, result_of, shown
 from tasks.evaluate.looks import SECOND_LEVEL
-from tasks.evaluate.scores import Scores
+from tasks.evaluate.stored_rows import Scores
 from tasks.statistics import LEVEL, Interval, rows_to_decide
 
 Decide = Callable[[Interval], Outcome]

@@ -11,7 +11,7 @@ from tasks.evaluate.gates_case import Case, result_of, shown
 from tasks.evaluate.gates_paired import not_worse_than, why_no_champion
 from tasks.evaluate.looks import SECOND_LEVEL
 from tasks.evaluate.metric_kinds import MetricKind
-from tasks.evaluate.scores import Scores
+from tasks.evaluate.stored_rows import Scores
 from tasks.statistics import LEVEL, holm_levels
 
 REST = "(other)"

@@ -13,7 +13,8 @@ from tasks.evaluate.gates_case import Case
 from tasks.evaluate.leakage import Leaks, find_leaks
 from tasks.evaluate.looks import Judgement, Look, judgement_key, look_at, looking, remember
 from tasks.evaluate.outcomes import PREDICTIONS, read_outcomes
-from tasks.evaluate.scores import SCORES, read_scores
+from tasks.evaluate.scores import SCORES
+from tasks.evaluate.stored_rows import read_scores
 from tasks.files import JUDGED, read_json, sha256_file, stage_store, write_json
 from tasks.stages import StageResult, run_stage
 

@@ -1,122 +1,156 @@
 """The rows of an evaluation as gates read them: what everybody scored on each, which rows belong together, and which slice they are in."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from tasks.evaluate.outcomes import PREDICTIONS, Outcomes, per_row_correct
+from tasks.evaluate.scores import SCORES
 from tasks.files import sha256_json
 
-SCORES = "scores.parquet"
 CONTENDERS = ("base", "tuned", "champion")
 _SLICE = "slice."
 
 
+class Column(NamedTuple):
+    """One number a row, 0 where nothing was measured; it may be NaN or infinite where something was."""
+
+    values: NDArray[np.float64]
+    measured: NDArray[np.bool_]
+
+
 @dataclass(frozen=True)
 class Scores:
-    """Rows of an evaluation, or some of them, sorted by row id, so that their order in the files never matters.
+    """Rows of an evaluation, or some of them, in the order of their ids: that of the files never matters.
 
     Attributes:
-        frame: `row_id`, `cluster`, `CONTENDER.METRIC` columns, `slice.NAME` columns, `champion_saw` if there is a champion, and the texts
-            `expected` and `text.CONTENDER` if predictions were read.
+        clusters: number of each row's cluster, in the order of the clusters' names.
+        numbers: by `CONTENDER.METRIC`.
+        answers: texts by contender, and the expected ones.
+        divided: values by the name of a slice, null where a row has none.
+        saw: rows that the champion was trained on; null without a champion.
+        row_ids: null where only outcomes are known.
         fault: why the files contradict each other; null if they do not.
     """
 
-    frame: pl.DataFrame
+    clusters: NDArray[np.int64]
+    numbers: Mapping[str, Column]
+    answers: Mapping[str, NDArray[np.object_]]
+    divided: Mapping[str, NDArray[np.object_]]
+    saw: NDArray[np.bool_] | None = None
+    row_ids: NDArray[np.object_] | None = None
     fault: str | None = None
 
     @property
     def rows(self) -> int:
         """How many there are."""
-        return self.frame.height
+        return len(self.clusters)
 
-    @cached_property
-    def clusters(self) -> NDArray[np.int64]:
-        """Number of each row's cluster, in the order of the clusters' names."""
-        return self.frame["cluster"].rank("dense").to_numpy().astype(np.int64) - 1
-
-    @cached_property
-    def grouped(self) -> bool:
-        """Whether some rows belong together."""
-        return self.frame["cluster"].n_unique() < self.rows
-
-    def of(self, contender: str, metric: str) -> pl.Series | None:
-        """A contender's values row by row, null where nothing was measured; null if nothing was on any row."""
-        name = f"{contender}.{metric}"
-        if name not in self.frame.columns or self.frame[name].null_count() == self.rows:
-            return None
-        return self.frame[name].cast(pl.Float64)
+    def of(self, contender: str, metric: str) -> Column | None:
+        """A contender's values row by row; null if nothing was measured on any row."""
+        found = self.numbers.get(f"{contender}.{metric}")
+        return found if found is not None and found.measured.any() else None
 
     def texts(self, contender: str) -> list[str] | None:
         """Answers of a contender, or the expected ones for `expected`."""
-        name = contender if contender == "expected" else f"text.{contender}"
-        return self.frame[name].to_list() if name in self.frame.columns else None
+        return list(self.answers[contender]) if contender in self.answers else None
 
     def unseen_by_champion(self) -> "Scores":
         """The rows that the champion was not trained on."""
-        return Scores(self.frame.filter(~pl.col("champion_saw")), self.fault) if "champion_saw" in self.frame.columns else self
+        return self if self.saw is None or not self.saw.any() else self._some(~self.saw)
 
     def slices(self, by: str) -> Mapping[str, int] | None:
         """Rows of each value of a slice, sorted by value; null if there is no such slice."""
-        if f"{_SLICE}{by}" not in self.frame.columns:
+        if by not in self.divided:
             return None
-        counted = self.frame.group_by(pl.col(f"{_SLICE}{by}").alias("value")).len().drop_nulls("value").sort("value")
-        return {str(value): int(rows) for value, rows in counted.iter_rows()}
+        counted = Counter(value for value in self.divided[by] if value is not None)
+        return {value: counted[value] for value in sorted(counted)}
 
     def where(self, by: str, *values: str) -> "Scores":
         """The rows with one of these values of a slice."""
-        return Scores(self.frame.filter(pl.col(f"{_SLICE}{by}").cast(pl.String).is_in(list(values))), self.fault)
+        return self._some(np.isin(self.divided[by].astype(str), values) & (self.divided[by] != np.array(None)))
 
     def answers_digest(self) -> str:
         """What was asked, expected and answered."""
-        texts = [name for name in self.frame.columns if name == "expected" or name.startswith("text.")]
-        return sha256_json([texts, *(self.frame[name].to_list() for name in ("row_id", *texts))])
+        ids = [] if self.row_ids is None else list(self.row_ids)
+        return sha256_json([ids, *([name, list(self.answers[name])] for name in sorted(self.answers))])
+
+    def _some(self, kept: NDArray[np.bool_]) -> "Scores":
+        return Scores(
+            self.clusters[kept],
+            {name: Column(column.values[kept], column.measured[kept]) for name, column in self.numbers.items()},
+            {name: texts[kept] for name, texts in self.answers.items()},
+            {name: values[kept] for name, values in self.divided.items()},
+            None if self.saw is None else self.saw[kept],
+            None if self.row_ids is None else self.row_ids[kept],
+            self.fault,
+        )
 
 
 def scores_of(outcomes: Outcomes) -> Scores:
     """Rows of which nothing is known but who had them right; each is a cluster of its own."""
-    columns: dict[str, object] = {f"{name}.accuracy": getattr(outcomes, name) for name in CONTENDERS if getattr(outcomes, name) is not None}
-    if outcomes.champion is not None:
-        columns["champion_saw"] = outcomes.champion_saw
-    if len({len(values) for values in columns.values()}) > 1:  # type: ignore[arg-type]
-        return Scores(pl.DataFrame({"row_id": [], "cluster": []}), "the contenders have outcomes of different numbers of rows")
-    ids = [f"{at:012}" for at in range(len(outcomes.tuned))]
-    return Scores(pl.DataFrame({"row_id": ids, "cluster": ids, **columns}))
+    known = {name: getattr(outcomes, name) for name in CONTENDERS if getattr(outcomes, name) is not None}
+    rows = len(outcomes.tuned)
+    saw = np.array(outcomes.champion_saw, dtype=np.bool_) if outcomes.champion is not None else None
+    if {len(values) for values in known.values()} | ({len(saw)} if saw is not None else set()) != {rows}:
+        return Scores(np.arange(0), {}, {}, {}, fault="the contenders have outcomes of different numbers of rows")
+    numbers = {f"{name}.accuracy": _complete(values) for name, values in known.items()}
+    return Scores(np.arange(rows), numbers, {}, {}, saw)
 
 
 def read_scores(folder: Path) -> Scores:
     """Reads what an evaluation stored. Without `scores.parquet`, as of evaluations before it was written, there are accuracies only."""
-    predictions = pl.read_parquet(folder / PREDICTIONS)
+    predictions = pl.read_parquet(folder / PREDICTIONS).sort("row_id")
+    alone = predictions.select("row_id", cluster=pl.col("row_id").cast(pl.String))
+    scores = pl.read_parquet(folder / SCORES).sort("row_id") if (folder / SCORES).is_file() else alone
+    fault = None
+    if not predictions["row_id"].equals(scores["row_id"]):
+        fault = f"there are predictions of {predictions.height} rows and scores of {scores.height}, and they are not the same rows"
+        scores = alone
     expected = predictions["expected"].to_list()
     answered = [name for name in CONTENDERS if name in predictions.columns]
-    frame = predictions.rename({name: f"text.{name}" for name in answered}).with_columns(
-        pl.Series(f"{name}.accuracy", per_row_correct(expected, predictions[name].to_list())) for name in answered
+    numbers = {name: _as_stored(scores[name]) for name in scores.columns if name.startswith(tuple(f"{who}." for who in CONTENDERS))}
+    right = {f"{name}.accuracy": _complete(per_row_correct(expected, predictions[name].to_list())) for name in answered}
+    return Scores(
+        clusters=scores["cluster"].cast(pl.String).fill_null(scores["row_id"].cast(pl.String)).rank("dense").to_numpy().astype(np.int64)
+        - 1,
+        numbers=numbers | right,
+        answers={name: _as_objects(predictions[name].to_list()) for name in ("expected", *answered)},
+        divided={
+            name.removeprefix(_SLICE): _as_objects(scores[name].cast(pl.String).to_list())
+            for name in scores.columns
+            if name.startswith(_SLICE)
+        },
+        saw=predictions["champion_saw"].to_numpy().astype(np.bool_) if "champion_saw" in predictions.columns else None,
+        row_ids=_as_objects(predictions["row_id"].to_list()),
+        fault=fault or _contradiction(numbers, right),
     )
-    if not (folder / SCORES).is_file():
-        return Scores(frame.with_columns(cluster=pl.col("row_id").cast(pl.String)).sort("row_id"))
-    return _joined(frame, pl.read_parquet(folder / SCORES))
 
 
-def _joined(frame: pl.DataFrame, scores: pl.DataFrame) -> Scores:
-    said = {name: scores[name] for name in scores.columns if name.endswith(".accuracy")}
-    scores = scores.drop(*said, "champion_saw", strict=False)
-    both = frame.join(scores, on="row_id", how="inner").sort("row_id")
-    if not frame.height == scores.height == both.height:
-        return Scores(both, f"there are predictions of {frame.height} rows and scores of {scores.height}, and {both.height} are in both")
-    fault = _contradiction(frame.select("row_id", *(name for name in said if name in frame.columns)), said, scores["row_id"])
-    cluster = pl.col("cluster").cast(pl.String).fill_null(pl.col("row_id").cast(pl.String))
-    return Scores(both.with_columns(cluster=cluster), fault)
-
-
-def _contradiction(counted: pl.DataFrame, said: Mapping[str, pl.Series], row_ids: pl.Series) -> str | None:
+def _contradiction(said: Mapping[str, Column], counted: Mapping[str, Column]) -> str | None:
     """Accuracy is what the predictions say; stored numbers that say otherwise are not to be trusted."""
-    both = counted.join(pl.DataFrame({"row_id": row_ids, **{f"said {name}": values for name, values in said.items()}}), on="row_id")
-    for name in counted.columns[1:]:
-        if not (both[f"said {name}"].cast(pl.Float64) == both[name].cast(pl.Float64)).fill_null(False).all():
-            return f"the stored scores of {name} are not those of the predictions"
+    for name, column in counted.items():
+        if name in said and not (said[name].measured.all() and (said[name].values == column.values).all()):
+            return f"the stored scores {name} are not those of the predictions"
     return None
+
+
+def _complete(values: Any) -> Column:
+    numbers = np.asarray(values, dtype=np.float64)
+    return Column(numbers, np.ones(len(numbers), dtype=np.bool_))
+
+
+def _as_stored(values: pl.Series) -> Column:
+    return Column(values.cast(pl.Float64).fill_null(0.0).to_numpy(), values.is_not_null().to_numpy())
+
+
+def _as_objects(values: list[Any]) -> NDArray[np.object_]:
+    found = np.empty(len(values), dtype=np.object_)
+    found[:] = values
+    return found
