@@ -11,6 +11,7 @@ Hesterberg 2015: What Teachers Should Know About the Bootstrap, American Statist
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ REPLICATES = 4000
 SEED = 20_261_125
 _TOGETHER = 250
 """Replicates drawn at once."""
+_KEPT_CLUSTERS = 5_000
+"""Draws from more clusters than these are not kept: 40 MB."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,23 @@ def resample(sums: Sums, statistic: Statistic) -> Resampled:
     return Resampled(float(statistic(sums.sum(axis=0))), len(sums), np.sort(np.concatenate(drawn)))
 
 
-def cluster_weights(clusters: int, replicates: int = REPLICATES) -> Iterator[NDArray[np.float64]]:
-    """How often each cluster is in each replicate: arrays of up to 250 replicates by clusters, the same ones every time."""
+def cluster_weights(clusters: int) -> Iterator[NDArray[np.float64]]:
+    """How often each cluster is in each replicate: arrays of 250 replicates by clusters, the same ones every time."""
+    for drawn in _kept_draws(clusters) if clusters <= _KEPT_CLUSTERS else _draws(clusters):
+        yield drawn.astype(np.float64)
+
+
+def _draws(clusters: int) -> Iterator[NDArray[np.uint16]]:
     draw = np.random.default_rng(SEED)
-    for start in range(0, replicates, _TOGETHER):
-        together = min(_TOGETHER, replicates - start)
-        chosen = draw.integers(0, clusters, (together, clusters)) + clusters * np.arange(together)[:, None]
-        yield np.bincount(chosen.ravel(), minlength=together * clusters).reshape(together, clusters).astype(np.float64)
+    for _ in range(REPLICATES // _TOGETHER):
+        chosen = draw.integers(0, clusters, (_TOGETHER, clusters)) + clusters * np.arange(_TOGETHER)[:, None]
+        yield np.bincount(chosen.ravel(), minlength=_TOGETHER * clusters).reshape(_TOGETHER, clusters).astype(np.uint16)
+
+
+@lru_cache(maxsize=4)
+def _kept_draws(clusters: int) -> list[NDArray[np.uint16]]:
+    """Several gates on the same rows have the same draws, and drawing takes longer than all the rest."""
+    return list(_draws(clusters))
 
 
 def sum_by_cluster(rows: Sums, clusters: NDArray[np.int64]) -> Sums:

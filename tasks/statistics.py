@@ -13,8 +13,8 @@ LEVEL = 0.025
 CONFIDENCE = 1 - 2 * LEVEL
 """Two-sided, of the interval whose ends are one-sided tests at :data:`LEVEL`."""
 
-_HALVINGS = 60
-"""Bisections of [-1, 1]: the ends are exact to rounding."""
+_STEPS, _EXACT = 200, 1e-13
+"""Most steps to the end of an interval, and how near it has to come."""
 _MOST_ROWS = 10_000_000
 
 
@@ -62,11 +62,11 @@ def paired_interval(pairs: Pairs, confidence: float = CONFIDENCE) -> Interval:
     """Score interval for a difference of paired proportions (Tango 1998, Statistics in Medicine 17:891-908).
 
     Its ends are the differences at which the score statistic reaches the normal quantile. The statistic falls monotonically,
-    so bisection finds them. Sensible where the usual interval has width zero, that is where the contenders never differ.
+    so bracketing finds them. Sensible where the usual interval has width zero, that is where the contenders never differ.
     """
     quantile = _quantile(confidence)
-    lower = _bisect(lambda delta: _score(pairs, delta) > quantile, -1.0, pairs.difference)
-    upper = _bisect(lambda delta: _score(pairs, delta) > -quantile, pairs.difference, 1.0)
+    lower = _root(lambda delta: _score(pairs, delta) - quantile, -1.0, pairs.difference)
+    upper = _root(lambda delta: _score(pairs, delta) + quantile, pairs.difference, 1.0)
     return lower, upper
 
 
@@ -157,11 +157,23 @@ def _score(pairs: Pairs, delta: float) -> float:
     return distance / math.sqrt(variance)
 
 
-def _bisect(is_left: Callable[[float], bool], low: float, high: float) -> float:
-    """The point where `is_left` turns from true to false."""
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if is_left(middle) else (low, middle)
+def _root(falling: Callable[[float], float], low: float, high: float) -> float:
+    """Where a falling function is 0: Illinois' method, which halves where it cannot interpolate. Within 1e-13, or at the nearer end."""
+    at_low, at_high = falling(low), falling(high)
+    if at_low <= 0 or at_high >= 0:
+        return low if at_low <= 0 else high
+    before, was_low = math.inf, None
+    for _ in range(_STEPS):
+        middle = (low * at_high - high * at_low) / (at_high - at_low) if math.isfinite(at_low - at_high) else (low + high) / 2
+        value = falling(middle)
+        is_low = value > 0
+        if is_low:
+            low, at_low, at_high = middle, value, at_high / 2 if was_low else at_high
+        else:
+            high, at_high, at_low = middle, value, at_low / 2 if was_low is False else at_low
+        if abs(middle - before) < _EXACT:
+            return middle
+        before, was_low = middle, is_low
     return (low + high) / 2
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.resampling import Sums, cluster_weights, design_effect, expanded_tail, resample, sum_by_cluster
+from tasks.resampling import REPLICATES, Sums, cluster_weights, design_effect, expanded_tail, resample, sum_by_cluster
 
 
 def mean(sums: Sums) -> Sums:
@@ -18,10 +18,10 @@ def sums_of(values: list[float]) -> Sums:
 
 
 def test_every_replicate_draws_as_many_clusters_as_there_are_and_always_the_same_ones() -> None:
-    weights = np.concatenate(list(cluster_weights(30, 300)))
-    assert weights.shape == (300, 30)
+    weights = np.concatenate(list(cluster_weights(30)))
+    assert weights.shape == (REPLICATES, 30)
     assert set(weights.sum(axis=1)) == {30.0}
-    assert (weights == np.concatenate(list(cluster_weights(30, 300)))).all()
+    assert (weights == np.concatenate(list(cluster_weights(30)))).all()
 
 
 def test_the_interval_of_a_mean_is_about_the_one_of_the_t_distribution() -> None:
