@@ -13,7 +13,7 @@ from flows.preparation import preparation
 from flows.starting import start_promotion
 from pipeline_config.environment import read_machine
 from pipeline_config.loading import PresetName, load_config
-from tasks.evaluate.task import evaluate_model, judge
+from tasks.evaluate.task import evaluate_model, judge, plan_gates
 from tasks.registry.task import find_rival, is_already_live, register
 from tasks.report.opening import open_run, tracked_until_closed
 from tasks.report.task import RunReport
@@ -49,6 +49,7 @@ def finetune(preset: Preset = "demo", config_file: ConfigFile = None, overrides:
     context = open_run(config, machine, str(flow_run.get_id()), datetime.now(UTC))
     with RunReport(config, context, machine) as report, tracked_until_closed(context, machine):
         prepared = report.add(preparation(config, context))
+        plan_gates(config, prepared)
         trained = report.add(train(config, context, prepared))
         rival = find_rival(config, context, trained)
         evaluated = report.add(evaluate_model(config, context, prepared, trained, rival))

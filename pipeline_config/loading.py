@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -22,6 +22,8 @@ PresetName = Literal["demo", "smoke", "banking77"]
 """The presets in `presets/`. A literal, so that Prefect's form offers them as a list."""
 
 PRESETS = Path(__file__).parent / "presets"
+WHOLE = ".json"
+"""Suffix of a file that holds a whole configuration."""
 _LOCATION_KEYS = (("data", "source", "path"), ("data", "source", "test_path"), ("data", "split", "benchmark_paths"))
 _ELSEWHERE = re.compile(r"\$\{|hf:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 """How a location begins that is no path: a variable (`_expand`), a data set of the hub, a URL."""
@@ -32,21 +34,37 @@ def load_config(preset: str = "demo", file: Path | None = None, overrides: Seque
 
     Args:
         preset: name of a file in `presets/`.
-        file: YAML with differences only. Relative paths in it start at its own folder.
+        file: YAML with differences only. Relative paths in it start at its own folder. A file that ends with .json is a whole
+            configuration, as each run keeps it in its `config.json`: the preset then counts for nothing.
         overrides: dotted keys, such as `training.epochs=1`; values are read as YAML. Relative paths start at the working directory.
 
     Raises:
         ConfigError: with every fault that was found.
     """
     faults: list[str] = []
+    return _merge(_layers(preset, file, overrides, faults), faults)
+
+
+def load_over(stored: Path, file: Path | None = None, overrides: Sequence[str] = ()) -> PipelineConfig:
+    """Lays a file and overrides over a whole configuration, as a run keeps it in its `config.json`.
+
+    Raises:
+        ConfigError: with every fault that was found.
+    """
+    faults: list[str] = []
+    layers = [(str(stored), stored.absolute().parent, _read_yaml(stored)), *_changes(file, overrides, faults)]
+    return _merge(layers, faults)
+
+
+def _merge(layers: Iterable[tuple[str, Path, dict[str, Any]]], faults: list[str]) -> PipelineConfig:
     names: list[str] = []
     merged: dict[str, Any] = {}
-    for name, base, layer in _layers(preset, file, overrides, faults):
+    for name, base, layer in layers:
         names.append(name)
         layer = _expand(layer, faults)
         _anchor_paths(layer, base)
         merged = _overlay(merged, layer)
-    where = " + ".join(names) or preset
+    where = " + ".join(names)
     try:
         config = PipelineConfig.model_validate(merged)
     except ValidationError as error:
@@ -68,12 +86,18 @@ def stored_config_digest(values: Mapping[str, Any]) -> str:
 
 def _layers(preset: str, file: Path | None, overrides: Sequence[str], faults: list[str]) -> Iterator[tuple[str, Path, dict[str, Any]]]:
     known = sorted(path.stem for path in PRESETS.glob("*.yaml"))
-    if preset in known:
+    if file is not None and file.suffix == WHOLE:
+        pass
+    elif preset in known:
         yield f"preset {preset}", PRESETS, _read_yaml(PRESETS / f"{preset}.yaml")
     else:
         raise ConfigError(
             f"no preset is named {preset!r}", where="preset", expected=f"one of {', '.join(known)}", hint=_nearest(preset, known)
         )
+    yield from _changes(file, overrides, faults)
+
+
+def _changes(file: Path | None, overrides: Sequence[str], faults: list[str]) -> Iterator[tuple[str, Path, dict[str, Any]]]:
     if file is not None:
         yield str(file), file.absolute().parent, _read_yaml(file)
     if overrides:

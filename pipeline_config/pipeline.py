@@ -8,7 +8,8 @@ from pipeline_config.base import Section
 from pipeline_config.data import DataConfig
 from pipeline_config.deployment import DeploymentConfig
 from pipeline_config.evaluation import EvaluationConfig
-from pipeline_config.gates import GateConfig
+from pipeline_config.gates import GateConfig, unknown_metrics
+from pipeline_config.metric_names import short_name
 from pipeline_config.model import ModelConfig
 from pipeline_config.registry import RegistryConfig
 from pipeline_config.training import TrainingConfig
@@ -38,6 +39,13 @@ class PipelineConfig(Section):
             raise ValueError("gates: at least one gate of kind `overfitting` is required; production opens only after that check")
         if not any(gate.kind == "threshold" for gate in self.gates.values()):
             raise ValueError("gates: at least one gate of kind `threshold` is required; production opens only after a metric check")
+        return self
+
+    @model_validator(mode="after")
+    def _gates_judge_what_is_measured(self) -> "PipelineConfig":
+        listed = None if self.evaluation.metrics is None else [short_name(metric) for metric in self.evaluation.metrics]
+        if faults := unknown_metrics(self.gates, listed):
+            raise ValueError("; ".join(faults))
         return self
 
     @model_validator(mode="after")

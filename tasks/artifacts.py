@@ -49,11 +49,13 @@ class PreparedData(Record):
 
     Files: `train.parquet`, `validation.parquet`, `test.parquet` (see `tasks.rows`), `quarantine.parquet`, `duplicates.parquet`,
     `split.parquet`, and `report.json` (`tasks.data.findings.DataReport`). `canaries` rows are planted in `train.parquet` besides those
-    that `counts` speaks of. `warnings` are sentences for the run's summary.
+    that `counts` speaks of. `warnings` are sentences for the run's summary. `digest` is of all rows, `training_digest` of those that
+    training sees: more test rows are other data, and train no other model.
     """
 
     folder: Path
     digest: str
+    training_digest: str
     instruction: str | None
     labels: tuple[str, ...] | None
     counts: RowCounts
@@ -173,11 +175,24 @@ class EvaluationResult(Record):
         return self.tuned.get("artifact_mib")
 
 
+class SliceResult(Record):
+    """What a gate saw of one slice of the test rows. `level` is the one-sided level that its interval was read at."""
+
+    slice: str
+    value: float | None
+    threshold: float
+    interval: tuple[float, float] | None
+    level: float | None
+    rows: int
+    outcome: Outcome
+
+
 class GateResult(Record):
     """What one gate saw and decided.
 
-    `interval` is the two-sided 95 % interval: a comparison is read off it; beside an absolute accuracy it is only shown.
-    `rows` is the number of test rows that count here.
+    `interval` is two-sided: a comparison is read off it, and beside an absolute figure it is only shown. `level` is what lies outside each
+    of its ends: 0.025, or 0.01 where the artifact had been judged before. `rows` is the number of test rows that count here. `more_rows`
+    is how many more would decide a comparison that is held, if the rates stay as they are. A gate on slices has one of `slices` for each.
     """
 
     name: str
@@ -189,16 +204,27 @@ class GateResult(Record):
     rows: int | None
     outcome: Outcome
     reason: str
+    level: float | None = None
+    more_rows: int | None = None
+    slices: tuple[SliceResult, ...] = ()
 
 
 class GateReport(Record):
-    """All gates of one trained artifact. Its file's SHA-256 is the evidence that promotion checks."""
+    """All gates of one trained artifact. Its file's SHA-256 is the evidence that promotion checks.
+
+    `look` says the how manieth judgement of this artifact it is; `earlier` are the digests of the reports before it, oldest first.
+    `rejudges` is the digest of the report of a finished
+    run whose rows were judged by other gates, without a model: such a report opens nothing.
+    """
 
     artifact_digest: str
     data_digest: str
     config_digest: str
     gates: tuple[GateResult, ...]
     verdict: Verdict
+    look: int = 1
+    earlier: tuple[str, ...] = ()
+    rejudges: str | None = None
 
 
 class GateEvidence(Record):

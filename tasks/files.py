@@ -14,6 +14,8 @@ SUMMARY = "summary.json"
 """What a run did, in its folder."""
 DATA_PAGE = "data-report.html"
 """What was found in the rows, beside it."""
+JUDGED = "judged.json"
+"""What its rows can be judged by once more, without a model."""
 LATEST = "latest"
 """Beside the run folders: a link to the newest one."""
 

@@ -66,6 +66,7 @@ def make_prepared(
     every = [row for rows in sides.values() for row in rows]
     return PreparedData(
         folder=folder,
+        training_digest="training",
         digest=sha256_json([[row["digest"] for row in rows] for rows in sides.values()]),
         instruction=INSTRUCTION,
         labels=tuple(sorted({answer_of(row) for row in every})) if labelled else None,

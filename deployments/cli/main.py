@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from deployments.cli.options import ConfigFile, Overrides, Preset, split_overrides
+from deployments.cli.options import ConfigFile, Overrides, Preset, Rows, Run, split_overrides
 from pipeline_config.environment import read_machine
 from pipeline_config.errors import ConfigError, TunegateError
 
@@ -56,6 +56,28 @@ def validate(preset: Preset = "demo", config: ConfigFile = None, overrides: Over
     from deployments.cli.validate import validate as validate_data
 
     raise typer.Exit(validate_data(loaded))
+
+
+@app.command()
+def gates(run: Run, config: ConfigFile = None, overrides: Overrides = None) -> None:
+    """Judge a finished run again, by its own configuration or with changes, in seconds and without a model.
+
+    The new report names the run's and opens nothing. Exits 0 for pass, 3 for fail and 4 for hold.
+    """
+    from deployments.cli.gates import judge_again
+
+    raise typer.Exit(judge_again(run, config, split_overrides(overrides), read_machine()))
+
+
+@app.command()
+def topup(run: Run, rows: Rows = None) -> None:
+    """Judge a held run's artifact once more on more test rows, as a new run. Exits as `run` does.
+
+    All rows are judged, at 0.01 in place of 0.025, and the report says that it is a second look.
+    """
+    from deployments.cli.topup import top_up
+
+    raise typer.Exit(top_up(run, rows, read_machine()))
 
 
 @app.command()

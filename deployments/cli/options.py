@@ -8,12 +8,20 @@ from typing import Annotated
 import typer
 
 Preset = Annotated[str, typer.Option("--preset", metavar="NAME", help="Starting point: demo, smoke or banking77.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="YAML file with the differences from the preset.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="YAML file with the differences from the preset, or the config.json of a run."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
         "--set", metavar="KEY=VALUE", help="Changes one key, e.g. training.epochs=1. Repeatable; several fit in one, divided by spaces."
     ),
+]
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Id of a finished run, its folder, or `latest`.")]
+Rows = Annotated[
+    int | None, typer.Option("--rows", min=1, metavar="N", help="How many more test rows; default: as many as the gates that hold ask for.")
 ]
 
 _BETWEEN = re.compile(r"\s+(?=[A-Za-z_][\w.\-]*=)")

@@ -139,7 +139,7 @@ class _Seen:
 
     def __init__(self, *, labelled: bool) -> None:
         self._labelled = labelled
-        self.digest = hashlib.sha256()
+        self.digest, self.training_digest = hashlib.sha256(), hashlib.sha256()
         self.answers: set[str] = set()
         self._instructions: set[str | None] = set()
 
@@ -148,7 +148,13 @@ class _Seen:
         self._instructions.update(part.select(asked).to_series().unique().head(2))
         self.answers.update(part["output"].unique() if self._labelled else ())
         for line in part.select(pl.concat_str(pl.lit(side), "row_id", "digest", "group", separator=" ")).to_series():
-            self.digest.update(line.encode())
+            self.add_line(line, trained=side != "test")
+
+    def add_line(self, line: str, *, trained: bool) -> None:
+        """Something that the rows are digested by; `trained` says whether training sees it."""
+        self.digest.update(line.encode())
+        if trained:
+            self.training_digest.update(line.encode())
 
     @property
     def instruction(self) -> str | None:
@@ -162,10 +168,11 @@ def _write_sides(data: DataConfig, folder: Path, fates: Fates, spool: Spool, cou
         rows = spool.parts(kept.filter(pl.col("side") == side), ("instruction", "input", "output", "turns", "digest"))
         planted = data.canaries if side == "train" else 0
         write_table(folder / f"{side}.parquet", _chats(side, rows, seen, planted, data.split.key))
-    seen.digest.update(f"{data.canaries} canaries {data.split.key}".encode() if data.canaries else b"")
+    seen.add_line(f"{data.canaries} canaries {data.split.key}" if data.canaries else "", trained=True)
     return PreparedData(
         folder=folder,
         digest=seen.digest.hexdigest(),
+        training_digest=seen.training_digest.hexdigest(),
         instruction=seen.instruction,
         labels=tuple(sorted(seen.answers)) if fates.labelled else None,
         counts=counts,

@@ -1,16 +1,19 @@
 """`scores.parquet`: what every contender got for every test row, and what rows belong together. Comparisons and slices are made from it."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tasks.evaluate.metrics import Rows
 from tasks.rows import Row
+
+if TYPE_CHECKING:
+    from tasks.evaluate.metrics import Rows
 
 SCORES = "scores.parquet"
 
 
-def score_table(rows: Sequence[Row], scores: Mapping[str, Mapping[str, Rows]], slices: pl.DataFrame) -> pl.DataFrame:
+def score_table(rows: Sequence[Row], scores: Mapping[str, Mapping[str, "Rows"]], slices: pl.DataFrame) -> pl.DataFrame:
     """The table, in the order of the rows.
 
     `cluster` is the row's group: the value of `data.split.group_column`, or the rows that nearly say the same. Rows of one cluster are no

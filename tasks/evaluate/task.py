@@ -13,12 +13,22 @@ from pipeline_config.loading import config_digest
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import EvaluationResult, GateEvidence, GateReport, PreparedData, Rival, RunContext, TrainedModel
 from tasks.evaluate.contenders import Progress
-from tasks.evaluate.judging import judge_evaluation
+from tasks.evaluate.judging import judge_evaluation, keep_for_rejudging
 from tasks.evaluate.measure import measure
+from tasks.files import run_folder
 from tasks.mlflow_tracking import MlflowTracker
+from tasks.planning import plan
 from tasks.stages import StageResult
 
 _SECONDS_BETWEEN_LINES = 10.0
+
+
+@task(name="plan the gates", persist_result=False, cache_policy=NO_CACHE)
+def plan_gates(config: PipelineConfig, prepared: StageResult[PreparedData]) -> None:
+    """Says before training how many rows each comparison needs, and warns where the test set has fewer."""
+    logger = get_run_logger()
+    for planned in plan(config.gates, prepared.value.counts.test):
+        (logger.warning if planned.short else logger.info)("plan: %s", planned.sentence())
 
 
 @task(name="evaluate", persist_result=False, cache_policy=NO_CACHE)
@@ -54,6 +64,8 @@ def judge(
         config.gates, context.workspace, prepared.value, trained.value, evaluated, config_digest=config_digest(config)
     )
     report = result.value.report
+    folder = run_folder(context.workspace, context.run_id)
+    keep_for_rejudging(folder, context.workspace, prepared.value, trained.value, evaluated.value, result.value)
     _show(report)
     tracker = MlflowTracker(read_machine().mlflow_url)
     tracker.set_tags(context.mlflow_run_id, {"tunegate.verdict": report.verdict, "mlflow.note.content": markdown(report)})
@@ -76,7 +88,9 @@ def tracked_figures(evaluation: EvaluationResult) -> dict[str, float]:
 def markdown(report: GateReport) -> str:
     """The report as a Markdown list."""
     lines = [f"- **{gate.name}**: {gate.outcome.replace('_', ' ')}. {gate.reason}" for gate in report.gates]
-    return "\n".join([f"Verdict: **{report.verdict}**", "", *lines])
+    before = ", ".join(digest[:12] for digest in report.earlier)
+    earlier = f" (look {report.look} at this artifact, after {before})" if before else ""
+    return "\n".join([f"Verdict: **{report.verdict}**{earlier}", "", *lines])
 
 
 def progress_lines(say: Callable[[str], object], clock: Callable[[], float]) -> Progress:

@@ -6,6 +6,7 @@ from tempfile import mkdtemp
 
 import polars as pl
 
+from pipeline_config.errors import PromotionRefused
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import EvaluationResult, Figures, GateEvidence, PreparedData, RunContext
 from tasks.files import write_atomically, write_json
@@ -16,7 +17,16 @@ from tasks.rows import prompt_of, read_rows, spread_evenly
 def collect(
     folder: Path, config: PipelineConfig, prepared: PreparedData, evaluated: EvaluationResult, judged: GateEvidence
 ) -> dict[str, Path]:
-    """Writes what is not a file yet into a folder; returns every evidence file by its name in the registry."""
+    """Writes what is not a file yet into a folder; returns every evidence file by its name in the registry.
+
+    Raises:
+        PromotionRefused: the report judges a finished run again; only a run's own report makes a version.
+    """
+    if judged.report.rejudges is not None:
+        raise PromotionRefused(
+            f"the gate report judges a finished run again ({judged.report.rejudges[:12]})", where=str(judged.path),
+            expected="the report of a run of its own", hint="`tunegate run` with these gates judges the artifact as its next look",
+        )  # fmt: skip
     written = Path(mkdtemp(dir=folder))
     write_json(written / CONFIG, config.as_json())
     predictions = evaluated.folder / PREDICTIONS

@@ -182,6 +182,8 @@ def _checked_report(name: str, folder: Path, tags: dict[str, str]) -> GateReport
         raise _refused(name, f"its gate report cannot be read: {error}", f"{EVIDENCE_FOLDER}/{GATE_REPORT}") from error
     except ModelError as error:
         raise _refused(name, error.what, error.expected) from error
+    if report.rejudges is not None:
+        raise _refused(name, f"its gate report judges a finished run again ({report.rejudges[:12]})", "the report of a run of its own")
     if report.artifact_digest != digest:
         raise _refused(name, f"its gate report judges another artifact ({report.artifact_digest[:12]})", f"artifact {digest[:12]}")
     if tags.get(ARTIFACT_TAG) != digest:

@@ -9,6 +9,7 @@ from tasks.artifacts import (
     EvaluationResult,
     Figures,
     GateEvidence,
+    GateReport,
     PreparedData,
     PromotionOutcome,
     Record,
@@ -18,6 +19,7 @@ from tasks.artifacts import (
     TrainedModel,
 )
 from tasks.methods.settings import settle
+from tasks.planning import shortfalls
 from tasks.revision import code_revision
 
 Outcome = Literal["passed", "gate_failed", "held", "awaiting_approval", "error", "interrupted"]
@@ -136,6 +138,8 @@ def _notes(config: PipelineConfig, parts: RunParts) -> list[str]:
         notes += [f"data: {warning}" for warning in parts.data.warnings]
     if parts.data is not None and parts.data.canaries:
         notes.append(f"{parts.data.canaries} canaries are planted in the training rows: this run can never be promoted")
+    if parts.data is not None:
+        notes += [f"plan: {warning}" for warning in shortfalls(config.gates, parts.data.counts.test)]
     if parts.trained is not None:
         notes += [f"training: {note}" for note in parts.trained.notes]
     evaluated = parts.evaluated
@@ -143,4 +147,12 @@ def _notes(config: PipelineConfig, parts: RunParts) -> list[str]:
         notes.append(f"{evaluated.champion_seen_rows} test rows stand in the champion's training data and are left out of that comparison")
     if evaluated is not None and not evaluated.base_constrained:
         notes.append("the base answered freely: there are no labels, or too many, to restrict it to")
+    if parts.judged is not None and parts.judged.report.earlier:
+        notes.append(_look(parts.judged.report))
     return notes
+
+
+def _look(report: GateReport) -> str:
+    """A top-up must not be taken for a first judgement."""
+    before, read = ", ".join(digest[:12] for digest in report.earlier), "are read at 0.01" if report.look == 2 else "decide nothing"
+    return f"this is look {report.look} at the artifact, after gate report {before}: its comparisons {read}"

@@ -35,10 +35,12 @@ _SECONDS_BETWEEN_UPDATES = 5.0
 
 @task(name="train", persist_result=False, cache_policy=NO_CACHE)
 def train(config: PipelineConfig, context: RunContext, prepared: StageResult[PreparedData]) -> StageResult[TrainedModel]:
-    """Trains, or reuses what the same rows, base, settings and code produced before."""
+    """Trains, or reuses what the same rows, base, settings and code produced before, whatever the test rows are."""
     data, training = prepared.value, settle(config.training).training
     inputs = {
-        "data": data.digest,
+        "data": data.training_digest,
+        "instruction": data.instruction,
+        "labels": data.labels,
         "base": identify_base(config.model, context.workspace).model_dump(mode="json"),
         "training": training.model_dump(mode="json"),
         "max_new_tokens": config.evaluation.max_new_tokens,

@@ -1,3 +1,4 @@
+import math
 import random
 from collections import Counter
 
@@ -5,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.statistics import Pairs, count_pairs, more_rows_to_decide, paired_interval, wilson_interval
+from tasks.statistics import Pairs, count_pairs, holm_levels, paired_interval, rows_for_power, rows_to_decide, wilson_interval
 
 
 @st.composite
@@ -110,11 +111,43 @@ def test_the_estimated_rows_are_the_fewest_that_decide(rows: int, margin: float)
 
     if decided(paired_interval(found)):
         return
-    more = more_rows_to_decide(found, decided)
+    more = rows_to_decide(rows, lambda many: decided(paired_interval(found.scaled(many))))
     assert more is not None
     assert decided(paired_interval(found.scaled(rows + more)))
     assert not decided(paired_interval(found.scaled(rows + more - 1)))
 
 
 def test_no_number_of_rows_decides_when_the_rates_lie_on_the_bound() -> None:
-    assert more_rows_to_decide(Pairs(100, 5, 10), lambda interval: interval[0] > -0.05) is None
+    on_bound = Pairs(100, 5, 10)
+    assert rows_to_decide(100, lambda many: paired_interval(on_bound.scaled(many))[0] > -0.05) is None
+
+
+@given(st.dictionaries(st.text(min_size=1), st.floats(1e-6, 1), max_size=8), st.integers(0, 3))
+def test_holm_shows_what_stepping_down_the_p_values_shows(p_values: dict[str, float], unread: int) -> None:
+    level, claims = 0.025, len(p_values) + unread
+    levels = holm_levels(claims, level, lambda name, at: p_values[name] <= at, list(p_values))
+    shown = {name for name, at in levels.items() if p_values[name] <= at}
+    stepped = set()
+    for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        if p_values[name] > level / (claims - rank):
+            break
+        stepped.add(name)
+    assert shown == stepped
+    assert set(levels) == set(p_values)
+
+
+def test_the_rows_planned_for_have_the_power_that_was_asked_for() -> None:
+    # Equal models of which one row in ten comes out differently, margin 3 points.
+    rows = rows_for_power(0.0, -0.03, math.sqrt(0.1), spread_at_bound=math.sqrt(0.1 - 0.03**2))
+    draw = random.Random(1)
+    passed = 0
+    for _ in range(1000):
+        fates = Counter(draw.choices(("gained", "lost", "same"), (0.05, 0.05, 0.9), k=rows))
+        passed += paired_interval(Pairs(rows, fates["gained"], fates["lost"]))[0] > -0.03
+    assert 860 < rows < 890
+    assert 0.77 < passed / 1000 < 0.84
+
+
+def test_no_number_of_rows_shows_a_gain_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match="above the bound"):
+        rows_for_power(0.0, 0.0, 0.3)

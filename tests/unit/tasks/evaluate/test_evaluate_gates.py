@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pipeline_config.gates import GateConfig, ImprovementGate, NonInferiorityGate, OverfittingGate, ThresholdGate
 from tasks.artifacts import CurvePoint, EvaluationResult, Figures, GateReport, GateResult, TrainedModel
-from tasks.evaluate.gates import Case, judge_gates, write_report
+from tasks.evaluate.gates import judge_gates, write_report
+from tasks.evaluate.gates_case import Case
 from tasks.evaluate.outcomes import Outcomes
 from tasks.files import sha256_file
 from tasks.verdict import verdict_of
@@ -122,7 +123,8 @@ def test_non_inferiority_passes_above_the_margin_and_fails_only_when_worse_for_s
 
 def test_a_held_comparison_says_how_many_more_rows_would_decide() -> None:
     result = judged(make_case(right(0.42, 400), right(0.2, 400)), "beats_base")
-    assert "about 1137 more rows would decide" in result.reason
+    assert "about 1765 more rows would decide" in result.reason  # at the level of a second look
+    assert result.more_rows == 1765
     equal = judged(make_case(right(0.4, 400), right(0.2, 400)), "beats_base")
     assert "more rows would not decide" in equal.reason
 

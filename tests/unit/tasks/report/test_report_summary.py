@@ -47,7 +47,7 @@ CONFIG = PipelineConfig(
     registry=RegistryConfig(model_name="desk", approval="auto"),
 )
 PREPARED = PreparedData(
-    folder=Path(), digest=DIGEST, instruction="Route it.", labels=("a", "b"),
+    folder=Path(), digest=DIGEST, training_digest=DIGEST, instruction="Route it.", labels=("a", "b"),
     counts=RowCounts(read=10, train=4, validation=1, test=4, quarantined=1, duplicates=0, unselected=0, set_aside=0),
 )  # fmt: skip
 TRAINED = TrainedModel(

@@ -1,0 +1,37 @@
+"""`tunegate gates`: judges the stored rows of a finished run again, without a model and without any server."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from deployments.cli.runs import CONFIG, find
+from pipeline_config.environment import Machine
+from pipeline_config.loading import load_over
+from tasks.artifacts import GateEvidence
+
+_EXIT_CODES = {"pass": 0, "fail": 3, "hold": 4}
+
+
+def judge_again(run: str, file: Path | None, overrides: Sequence[str], machine: Machine) -> int:
+    """Writes the new report below the run's folder and prints it; returns the exit code.
+
+    Raises:
+        ConfigError: the run's configuration with these changes is wrong.
+        EvaluationError: there is no such run, or what it was judged by is gone.
+    """
+    folder = find(run, machine)
+    config = load_over(folder / CONFIG, file, overrides)
+    from tasks.evaluate.judging import rejudge
+
+    judged = rejudge(folder, machine.workspace, config)
+    print("\n".join(_lines(judged)))
+    return _EXIT_CODES[judged.report.verdict]
+
+
+def _lines(judged: GateEvidence) -> list[str]:
+    report = judged.report
+    return [
+        f"{report.verdict}: artifact {report.artifact_digest[:12]} judged again; this report opens nothing",
+        *(f"{gate.outcome.replace('_', ' '):<14} {gate.name}: {gate.reason}" for gate in report.gates),
+        f"judged again  {report.rejudges}",
+        f"report        {judged.path}",
+    ]
