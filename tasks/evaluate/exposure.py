@@ -51,6 +51,11 @@ class Exposure:
         return sum(rank == 1 for rank in self.ranks) / len(self.ranks)
 
 
+def canaries_of(train: Sequence[Row], count: int) -> Sequence[Row]:
+    """The canaries among the training rows: preparation plants them behind all others."""
+    return train[len(train) - count :] if count else ()
+
+
 def measure_exposure(canaries: Sequence[Row], loss_of: Callable[[Sequence[Row]], Sequence[float]], rivals: int = RIVALS) -> Exposure | None:
     """Ranks each canary among other codes of its length after its own prompt.
 
