@@ -88,14 +88,14 @@ def _well_fitted(chance: random.Random) -> dict[str, Any]:
 
 def _under_trained(chance: random.Random) -> dict[str, Any]:
     return {
-        "rows": chance.choice([64, 96, 128]), "validation_rows": chance.choice([16, 32]), "epochs": chance.choice([1, 2]),
+        "rows": chance.choice([64, 96, 128]), "validation_rows": chance.choice([24, 32]), "epochs": chance.choice([1, 2]),
         "learning_rate": chance.choice([2e-5, 5e-5, 1e-4]), "evals_per_epoch": 3, "load_best": chance.random() < 0.5,
     }  # fmt: skip
 
 
 def _stopped_early(chance: random.Random) -> dict[str, Any]:
     return {
-        "rows": chance.choice([48, 64, 96]), "validation_rows": chance.choice([24, 32]), "epochs": chance.choice([8, 10]),
+        "rows": chance.choice([48, 64, 96]), "validation_rows": chance.choice([32, 48]), "epochs": chance.choice([8, 10]),
         "learning_rate": chance.choice([1e-3, 2e-3]), "evals_per_epoch": 1, "load_best": True, "patience": chance.choice([2, 3]),
         "noise": chance.choice([0.0, 0.1]), "dropout": chance.choice([0.0, 0.1]),
     }  # fmt: skip
@@ -103,52 +103,53 @@ def _stopped_early(chance: random.Random) -> dict[str, Any]:
 
 def _a_little_long(chance: random.Random) -> dict[str, Any]:
     return {
-        "rows": chance.choice([64, 96, 128]), "validation_rows": chance.choice([24, 32]), "epochs": chance.choice([3, 4, 5]),
+        "rows": chance.choice([64, 96, 128]), "validation_rows": chance.choice([32, 48]), "epochs": chance.choice([3, 4, 5]),
         "learning_rate": chance.choice([5e-4, 1e-3]), "evals_per_epoch": 2, "load_best": False,
     }  # fmt: skip
 
 
 def _far_too_long(chance: random.Random) -> dict[str, Any]:
     return {
-        "rows": chance.choice([40, 56, 80]), "validation_rows": chance.choice([16, 24]), "epochs": chance.choice([7, 9]),
-        "learning_rate": chance.choice([2e-3, 3e-3]), "evals_per_epoch": 1, "load_best": False, "noise": chance.choice([0.1, 0.2, 0.3]),
+        "rows": chance.choice([40, 56, 64]), "validation_rows": chance.choice([32, 48]), "epochs": chance.choice([8, 10]),
+        "learning_rate": chance.choice([1e-3, 2e-3]), "evals_per_epoch": 1, "load_best": False, "noise": chance.choice([0.1, 0.2, 0.3]),
         "scheduler": "constant",
     }  # fmt: skip
 
 
 def _wrong_labels(chance: random.Random) -> dict[str, Any]:
     return {
-        "rows": chance.choice([40, 64]), "validation_rows": chance.choice([16, 24]), "epochs": chance.choice([6, 8]),
-        "learning_rate": chance.choice([1e-3, 2e-3]), "evals_per_epoch": 1, "load_best": False, "noise": chance.choice([0.2, 0.3, 0.4]),
+        "rows": chance.choice([40, 56]), "validation_rows": chance.choice([32, 48]), "epochs": chance.choice([7, 9]),
+        "learning_rate": chance.choice([1e-3, 2e-3]), "evals_per_epoch": 1, "load_best": False, "noise": chance.choice([0.3, 0.4, 0.5]),
         "scheduler": "constant",
     }  # fmt: skip
 
 
 def _all_weights(chance: random.Random) -> dict[str, Any]:
     return {
-        "method": "full", "rows": chance.choice([48, 64]), "validation_rows": chance.choice([16, 24]), "epochs": chance.choice([3, 5]),
+        "method": "full", "rows": chance.choice([48, 64]), "validation_rows": chance.choice([24, 32]), "epochs": chance.choice([3, 6]),
         "learning_rate": chance.choice([5e-5, 1e-4, 2e-4]), "evals_per_epoch": 1, "load_best": chance.random() < 0.3,
-        "noise": chance.choice([0.0, 0.2, 0.3]), "scheduler": "constant",
+        "noise": chance.choice([0.0, 0.3]), "scheduler": "constant",
     }  # fmt: skip
 
 
 def _few_rows_best(chance: random.Random) -> dict[str, Any]:
     return {
-        "method": chance.choice(["lora", "adapter"]), "rows": chance.choice([16, 24, 40]), "validation_rows": chance.choice([6, 8, 12]),
+        "method": chance.choice(["lora", "adapter"]), "rows": chance.choice([16, 24, 40]), "validation_rows": chance.choice([12, 16, 24]),
         "epochs": chance.choice([5, 7, 9]), "learning_rate": chance.choice([5e-4, 1e-3, 2e-3]), "evals_per_epoch": 1, "load_best": True,
         "patience": chance.choice([None, 3]), "noise": chance.choice([0.0, 0.15]),
     }  # fmt: skip
 
 
 def _few_rows_last(chance: random.Random) -> dict[str, Any]:
-    return {**_few_rows_best(chance), "load_best": False, "patience": None, "epochs": chance.choice([4, 6, 9])}
+    fate: dict[str, Any] = chance.choice([{"epochs": 3, "noise": 0.0}, {"epochs": 10, "noise": 0.35, "scheduler": "constant"}])
+    return {**_few_rows_best(chance), "load_best": False, "patience": None, **fate}
 
 
 def _leaky(chance: random.Random) -> dict[str, Any]:
     return {
-        "rows": chance.choice([40, 56, 72]), "validation_rows": chance.choice([16, 24, 32]), "epochs": chance.choice([6, 8]),
-        "learning_rate": chance.choice([1e-3, 2e-3]), "evals_per_epoch": 1, "load_best": True, "patience": None,
-        "noise": chance.choice([0.1, 0.2, 0.3]), "leak": chance.choice([0.5, 0.75, 1.0]), "scheduler": "constant",
+        "rows": chance.choice([40, 56]), "validation_rows": chance.choice([24, 32, 40]), "epochs": 8, "learning_rate": 2e-3,
+        "evals_per_epoch": 1, "load_best": True, "noise": chance.choice([0.2, 0.3, 0.4]), "leak": chance.choice([0.5, 0.75, 1.0]),
+        "scheduler": "constant",
     }  # fmt: skip
 
 
