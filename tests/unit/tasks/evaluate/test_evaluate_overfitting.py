@@ -106,6 +106,12 @@ def test_validation_rows_that_the_model_knows_do_not_vouch_for_it() -> None:
     assert judge_overfitting(replace(leaked, fit=fit(side(0.01, 90), side(0.13, 20), side(0.6, 20)))).severity == "none"
 
 
+def test_what_is_not_known_counts_more_than_what_is_mild() -> None:
+    found = judge([0.5], 10, fit=LEAKED, test_accuracy=0.4)
+    assert (found.severity, found.rebound) == ("unknown", 1.0)
+    assert "group_column" in found.remedy
+
+
 def test_the_rebound_is_read_off_the_test_rows_where_validation_rows_are_known() -> None:
     """Half of the validation rows are training rows: their loss is the mean of what training and unseen rows have."""
     unseen, train = [1.0, 0.5, 0.8], [1.0, 0.3, 0.02]
