@@ -28,7 +28,7 @@ BARS = (Bar("overfit_wrong", "<=", 0.05), Bar("runs", ">=", 50), Bar("severe_run
 NOTES = (
     "SmolLM2-135M-Instruct, trained by the training child of every run: ten kinds of runs, eight of each, on Banking77 and on the demo's "
     "tickets, with settings and rows drawn by fixed seeds. Thresholds were frozen on the first three runs of each kind; the figures are of "
-    "the other five.",
+    "the other five. Kinds were made so that most runs are clearly fit or clearly overfitted; runs_near_the_line says how many are not.",
     f"Truth: the shipped checkpoint's loss on {TRUTH_ROWS} rows that the verdict is not told of, over the smallest that any checkpoint of "
     "the run has on them. From 1.05 on it is mild, from 1.20 on severe. A verdict is wrong if it passes what is severe, or closes the gate "
     "to what is not.",

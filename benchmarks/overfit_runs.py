@@ -125,10 +125,11 @@ def _wrong_labels(chance: random.Random) -> dict[str, Any]:
 
 
 def _all_weights(chance: random.Random) -> dict[str, Any]:
+    short: dict[str, Any] = {"epochs": 3, "learning_rate": chance.choice([5e-5, 1e-4]), "noise": 0.0}
+    long: dict[str, Any] = {"epochs": 7, "learning_rate": chance.choice([1e-4, 2e-4]), "noise": 0.4}
     return {
-        "method": "full", "rows": chance.choice([48, 64]), "validation_rows": chance.choice([24, 32]), "epochs": chance.choice([3, 6]),
-        "learning_rate": chance.choice([5e-5, 1e-4, 2e-4]), "evals_per_epoch": 1, "load_best": chance.random() < 0.3,
-        "noise": chance.choice([0.0, 0.3]), "scheduler": "constant",
+        "method": "full", "rows": chance.choice([48, 64]), "validation_rows": chance.choice([24, 32]), "evals_per_epoch": 1,
+        "load_best": chance.random() < 0.3, "scheduler": "constant", **chance.choice([short, long]),
     }  # fmt: skip
 
 

@@ -13,6 +13,9 @@ from tasks.evaluate.overfitting import Evidence, Overfitting, Severity, judge_ov
 TRULY_MILD, TRULY_SEVERE = 1.05, 1.20
 """Loss of the shipped checkpoint on rows that the verdict is not told of, over the smallest of all checkpoints: the definition."""
 
+NEAR = (1.1, 1.3)
+"""A true rebound so near the line that a few dozen validation rows cannot tell its sides apart for sure."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -76,6 +79,7 @@ def figures_of(judged: Sequence[Judged]) -> dict[str, float]:
         "runs": count,
         "severe_runs": sum(run.truth == "severe" for run in judged),
         "mild_runs": sum(run.truth == "mild" for run in judged),
+        "runs_near_the_line": sum(NEAR[0] <= run.true_rebound <= NEAR[1] for run in judged),
         "passed_though_severe": sum(run.wrong and not run.closed for run in judged),
         "closed_though_not_severe": sum(run.wrong and run.closed for run in judged),
         "same_severity": sum(run.found.severity == run.truth for run in judged) / count,
