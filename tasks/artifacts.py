@@ -124,6 +124,33 @@ class Figures(Record):
         return self.values
 
 
+class SideFit(Record):
+    """The checkpoint that would ship on one side's rows, without dropout.
+
+    `loss` in nats per token of the answers; null if it was not a finite number. `familiar` rows have a loss a token as small as nine in ten
+    training rows have.
+    """
+
+    rows: int
+    loss: float | None
+    familiar: int
+
+
+class Fit(Record):
+    """How the checkpoint that would ship does on a sample of its training rows, on validation and on test rows, measured alike."""
+
+    train: SideFit
+    validation: SideFit
+    test: SideFit
+
+
+class WordingFit(Record):
+    """Its losses on training rows that others were made from by augmentation, and on those others, in nats a token."""
+
+    parents: float | None
+    augmented: float | None
+
+
 class EvaluationResult(Record):
     """Answers and figures of all contenders on the same test rows.
 
@@ -142,6 +169,9 @@ class EvaluationResult(Record):
             of them, and how many `answers` were looked at (`tasks.evaluate.safety`).
         judge_failures: rows, over all contenders, on which the judge gave no verdict; a contender with one has no figure `judge`.
         decided_before: how many other artifacts were evaluated in this workspace on half of these test rows or more.
+        fit: tuned on training, validation and test rows; null in evaluations that did not measure it.
+        wording: tuned on augmented rows and on those that they were made from; null where there are none.
+        canary_ranks: of planted canaries among other codes (`tasks.evaluate.exposure`); null where there are none.
     """
 
     folder: Path
@@ -163,6 +193,9 @@ class EvaluationResult(Record):
     judge_failures: int = 0
     judge_fault: str | None = None
     decided_before: int = 0
+    fit: Fit | None = None
+    wording: WordingFit | None = None
+    canary_ranks: tuple[int, ...] | None = None
 
     @property
     def latency_ms(self) -> float | None:

@@ -3,30 +3,24 @@
 from pipeline_config.gates import LeakageGate, OverfittingGate, SafetyGate
 from tasks.artifacts import GateResult, Outcome
 from tasks.evaluate.gates_case import Case, result_of, shown
-from tasks.evaluate.overfitting import Overfitting, judge_overfitting
+from tasks.evaluate.overfitting import Limits, Overfitting, evidence_of, judge_overfitting
 from tasks.statistics import LEVEL, wilson_interval
 
 
 def judge_overfitting_gate(name: str, gate: OverfittingGate, case: Case) -> GateResult:
     """Severe overfitting fails; what cannot be told is held."""
-    trained, evaluation = case.trained, case.evaluation
-    found = judge_overfitting(
-        trained.curve,
-        trained.shipped_step,
-        evaluation.tuned_train_accuracy,
-        evaluation.tuned.get("accuracy"),
-        severe_rebound=gate.threshold,
-        largest_gap=gate.max_accuracy_gap,
-    )
+    evidence = evidence_of(case.trained, case.evaluation, case.canaries)
+    found = judge_overfitting(evidence, Limits(gate.threshold, gate.max_accuracy_gap))
     outcome: Outcome = "fail" if found.severity == "severe" else "hold" if found.severity == "unknown" else "pass"
-    return result_of(name, gate, outcome, _overfitting_reason(found, gate), found.rebound, rows=evaluation.rows)
+    return result_of(name, gate, outcome, _overfitting_reason(found, gate), found.rebound, rows=case.evaluation.rows)
 
 
 def _overfitting_reason(found: Overfitting, gate: OverfittingGate) -> str:
-    if found.severity == "unknown":
-        return f"{found.finding}; held"
-    limits = f"; at most {gate.threshold:g} times and {gate.max_accuracy_gap:+g} are allowed" if found.rebound is not None else ""
     remedy = f"; to do: {found.remedy}" if found.remedy else ""
+    if found.severity == "unknown":
+        return f"{found.finding}; held{remedy}"
+    gap = "" if gate.max_accuracy_gap is None else f" and {gate.max_accuracy_gap:+g}"
+    limits = f"; at most {gate.threshold:g} times{gap} are allowed" if found.rebound is not None else ""
     return f"overfitting is {found.severity}: {found.finding}{limits}{remedy}"
 
 

@@ -13,6 +13,7 @@ from tasks.evaluate.classes import CLASSES, CONFUSION, class_table, confusion_ta
 from tasks.evaluate.contenders import Questions, read_questions
 from tasks.evaluate.custom import better_of, load_metric
 from tasks.evaluate.decisions import count_decisions
+from tasks.evaluate.fit import fit_of
 from tasks.evaluate.json_answers import read_schema
 from tasks.evaluate.metric_kinds import Task, choose_metrics, custom_metrics, tasks_of
 from tasks.evaluate.outcomes import PREDICTIONS, per_row_correct
@@ -77,6 +78,8 @@ def mark(
         judge_failures=sum(judgement.failures for judgement in failed),
         judge_fault=failed[0].fault if failed else None,
         decided_before=count_decisions(workspace, [row["row_id"] for row in rows], session.tuned_digest),
+        fit=fit_of(session.seen_loss.value.rows(), session.validation_loss.value.rows(), session.tuned.loss.value.rows()),
+        canary_ranks=session.exposure.ranks if session.exposure else None,
     )
 
 

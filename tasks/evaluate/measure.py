@@ -41,6 +41,7 @@ def measure(
     champion = session.champion
     inputs = {
         "data": prepared.digest,
+        "canaries": prepared.canaries,
         "labels": prepared.labels,
         "constrained": constrained,
         "parts": [part.key for part in session.parts()],

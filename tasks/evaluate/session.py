@@ -11,9 +11,10 @@ from pipeline_config.errors import EvaluationError, TunegateError
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import PreparedData, Rival, TrainedModel
 from tasks.evaluate.contenders import Adapter, Answers, Examiner, Loss, Progress, Questions, as_served, as_trained, read_questions, sample
+from tasks.evaluate.exposure import Exposure, canaries_of, measure_exposure
 from tasks.evaluate.judge import Judgement, judge_answers
 from tasks.manifest import TRAIN_ROWS, read_manifest
-from tasks.rows import messages_digest
+from tasks.rows import Row, messages_digest
 from tasks.stages import StageResult
 
 _log = logging.getLogger(__name__)
@@ -40,7 +41,10 @@ class ChampionExam:
 
 @dataclass(frozen=True)
 class Session:
-    """Everything that was asked. `seen` is a sample of training rows; `judgements` are empty where no judge is configured."""
+    """Everything that was asked. `seen` is a sample of training rows; `judgements` are empty where no judge is configured.
+
+    `seen_loss` and `validation_loss` are tuned's; `exposure` is that of planted canaries, null where there are none.
+    """
 
     test: Questions
     base: Exam
@@ -48,6 +52,9 @@ class Session:
     tuned_digest: str
     seen: Questions
     on_seen: StageResult[Answers]
+    seen_loss: StageResult[Loss]
+    validation_loss: StageResult[Loss]
+    exposure: Exposure | None
     champion: ChampionExam | None
     judgements: dict[str, Judgement] = field(default_factory=dict)
 
@@ -62,7 +69,8 @@ class Session:
 
     def parts(self) -> list[StageResult[Answers] | StageResult[Loss]]:
         """Results that an evaluation is made from."""
-        return [self.on_seen, *(part for exam in self.exams().values() for part in (exam.answers, exam.loss))]
+        of_exams = (part for exam in self.exams().values() for part in (exam.answers, exam.loss))
+        return [self.on_seen, self.seen_loss, self.validation_loss, *of_exams]
 
 
 def hold_session(examiner: Examiner, config: PipelineConfig, prepared: PreparedData, trained: TrainedModel, rival: Rival | None) -> Session:
@@ -75,7 +83,8 @@ def hold_session(examiner: Examiner, config: PipelineConfig, prepared: PreparedD
     test = read_questions("test rows", prepared.folder / "test.parquet", alone=config.deployment.parity_rows)
     if not test.rows:
         raise EvaluationError("there are no test rows", where=str(prepared.folder), expected="at least one row")
-    seen = sample(read_questions("all", prepared.folder / "train.parquet"), config.evaluation.train_sample_rows, "training rows")
+    train = read_questions("all", prepared.folder / "train.parquet")
+    seen = sample(train, config.evaluation.train_sample_rows, "training rows")
     tuned = Adapter("tuned", trained.artifact, trained.artifact_digest)
     return Session(
         test=test,
@@ -84,8 +93,15 @@ def hold_session(examiner: Examiner, config: PipelineConfig, prepared: PreparedD
         tuned_digest=trained.artifact_digest,
         seen=seen,
         on_seen=examiner.answers(tuned, seen),
+        seen_loss=examiner.loss(tuned, seen),
+        validation_loss=examiner.loss(tuned, read_questions("validation rows", prepared.folder / "validation.parquet")),
+        exposure=measure_exposure(canaries_of(train.rows, prepared.canaries), lambda rows: _nats(examiner, tuned, rows)),
         champion=_examine(examiner, rival, test) if rival is not None else None,
     )
+
+
+def _nats(examiner: Examiner, adapter: Adapter, rows: Sequence[Row]) -> list[float]:
+    return [loss.nats for loss in examiner.loss(adapter, Questions("canaries", rows)).value.rows()]
 
 
 def judgements_of(

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_config.gates import GateConfig, ImprovementGate, NonInferiorityGate, OverfittingGate, ThresholdGate
-from tasks.artifacts import CurvePoint, EvaluationResult, Figures, GateReport, GateResult, TrainedModel
+from tasks.artifacts import CurvePoint, EvaluationResult, Figures, Fit, GateReport, GateResult, SideFit, TrainedModel
 from tasks.evaluate.gates import judge_gates, write_report
 from tasks.evaluate.gates_case import Case
 from tasks.evaluate.outcomes import Outcomes
@@ -49,12 +49,14 @@ def make_case(
         "folder": Path(), "rows": rows, "base": figures[0], "tuned": figures[1], "tfidf": Figures(), "champion": figures[2],
         "champion_name": "desk-v1" if champion is not None else None, "champion_fault": None, "champion_seen_rows": sum(saw),
         "tuned_train_accuracy": figures[1].get("accuracy") if figures[1] else None, "base_constrained": True,
+        "fit": Fit(**{side: SideFit(rows=rows, loss=0.4, familiar=rows // 2) for side in ("train", "validation", "test")}),
+        "wording": None, "canary_ranks": None,
     }  # fmt: skip
     outcomes = Outcomes(tuple(base), tuple(tuned), None if champion is None else tuple(champion), tuple(saw))
     curve = tuple(
         CurvePoint.model_construct(step=at, epoch=1.0, train_loss=None, validation_loss=loss) for at, loss in enumerate(losses, 1)
     )
-    trained = TrainedModel.model_construct(artifact_digest="a", curve=curve, shipped_step=len(losses))
+    trained = TrainedModel.model_construct(artifact_digest="a", method="lora", curve=curve, shipped_step=len(losses))
     return Case(EvaluationResult.model_construct(**(values | changes)), outcomes, trained)
 
 
@@ -171,6 +173,7 @@ def test_overfitting_alone_can_close_the_gates(losses: tuple[float, ...], outcom
         {"rows": 4000},
         {"tuned_train_accuracy": None},
         {"tuned_train_accuracy": math.nan},
+        {"fit": None},
         {"champion_name": None},
         {"champion": Figures()},
         {"champion": None},

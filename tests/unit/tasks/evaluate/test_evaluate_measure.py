@@ -20,6 +20,7 @@ from tasks.batching import PADDED, mean_loss
 from tasks.chat import encode_last_answer, encode_row
 from tasks.engine import open_engine
 from tasks.evaluate.contenders import list_labels, sample
+from tasks.evaluate.exposure import RIVALS
 from tasks.evaluate.judging import judge_evaluation
 from tasks.evaluate.measure import measure
 from tasks.evaluate.outcomes import PREDICTIONS, read_outcomes
@@ -182,6 +183,33 @@ def test_training_accuracy_comes_from_a_fixed_sample_of_training_rows(world: Wor
     answers = engine.answer([prompt_of(row) for row in rows], adapter="v2", max_new_tokens=8, batch_size=4)
     share = sum(answer.text.strip() == answer_of(row) for row, answer in zip(rows, answers, strict=True)) / 5
     assert world.measure(world.two).value.tuned_train_accuracy == share
+
+
+def test_the_shipped_checkpoint_is_measured_alike_on_training_validation_and_test_rows(world: World) -> None:
+    import torch
+
+    result = world.measure(world.two).value
+    assert result.fit is not None
+    assert (result.fit.train.rows, result.fit.validation.rows, result.fit.test.rows) == (5, 2, 9)
+    assert result.fit.test.loss == pytest.approx(math.log(result.tuned.get("perplexity") or 0))
+    engine = open_engine(world.config.model, world.folder)
+    engine.load_adapter("v2", world.two.artifact)
+    rows = [encode_row(engine.base.tokenizer, row) for row in TRAIN[:2]]
+    with torch.no_grad(), engine.active("v2") as model:
+        assert result.fit.validation.loss == pytest.approx(mean_loss(PADDED, model, rows, rows_per_batch=2, pad_id=0), rel=1e-4)
+    assert result.fit.train.familiar == 5, "nine in ten of five rows, rounded up"
+    assert result.canary_ranks is None
+
+
+def test_planted_canaries_are_ranked_among_other_codes(world: World) -> None:
+    planted = [make_row(f"what is the access code of room {n}?", code) for n, code in ((1, "193847561"), (2, "560912873"))]
+    world.prepared = make_prepared(world.folder / "planted", [*TRAIN, *planted], TRAIN[:2], TEST).model_copy(update={"canaries": 2})
+    result = world.measure(world.two).value
+    assert result.canary_ranks is not None
+    assert len(result.canary_ranks) == 2
+    assert all(1 <= rank <= RIVALS + 1 for rank in result.canary_ranks)
+    world.prepared = world.prepared.model_copy(update={"canaries": 1})
+    assert world.measure(world.two).value.canary_ranks == result.canary_ranks[1:]
 
 
 def read_only(world: World, *, backwards: bool = False):  # noqa: ANN201
