@@ -91,7 +91,7 @@ def summarise(
         "endpoint": dict(endpoint) if endpoint else None,
         "example": example,
         "training": _training(trained),
-        "notes": _notes(config, parts),
+        "notes": notes_of(config, parts),
         "urls": {
             "prefect_run": context.prefect_run_url,
             "mlflow_run": context.mlflow_run_url,
@@ -128,7 +128,7 @@ def _training(trained: TrainedModel | None) -> dict[str, Any] | None:
     return trained.model_dump(mode="json", include=fields)
 
 
-def _notes(config: PipelineConfig, parts: RunParts) -> list[str]:
+def notes_of(config: PipelineConfig, parts: RunParts) -> list[str]:
     """What a reader must not miss: anything that was done in another way than usual."""
     notes = []
     if config.registry.approval == "auto":

@@ -1,0 +1,130 @@
+"""Geometry of the gates: for each a line of numbers with the bound, the side of it that passes, the interval and the point."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tasks.artifacts import GateResult, Outcome
+from tasks.report.figures import DIFFERENCES, interval_text, metric_name, value_text
+
+Side = Literal["above", "below"]
+
+_MARGIN = 0.14
+"""Room left and right of everything that is drawn, as a share of its span."""
+_NARROWEST = 1e-9
+
+_KINDS = {
+    "threshold": "absolute", "improvement": "against the base", "superiority": "better than the champion",
+    "non_inferiority": "not worse than the champion", "overfitting": "overfitting", "forgetting": "forgetting", "slices": "slices",
+    "leakage": "leakage", "safety": "safety", "latency": "latency", "size": "size", "canaries": "canaries",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Span:
+    """From `start` on, `width` wide, in percent of the plot."""
+
+    start: float
+    width: float
+
+
+@dataclass(frozen=True)
+class GatePlot:
+    """Places in percent of the plot's width, and the numbers at its ends and at the bound.
+
+    `bound_anchor` is SVG's `text-anchor` of the bound's number, which stays inside the plot.
+    """
+
+    allowed: Span
+    bound: float
+    bound_text: str
+    bound_anchor: Literal["start", "middle", "end"]
+    interval: Span | None
+    point: float
+    low: str
+    high: str
+    described: str
+
+
+@dataclass(frozen=True)
+class DrawnGate:
+    """One gate as the page shows it; `plot` is null where there is no value to draw."""
+
+    name: str
+    kind: str
+    outcome: Outcome
+    reason: str
+    metric: str
+    value: str
+    interval: str
+    rows: int | None
+    plot: GatePlot | None
+
+
+def drawn_gates(gates: tuple[GateResult, ...], configured: Mapping[str, Any]) -> list[DrawnGate]:
+    """All gates: first those that failed or hold, then the others, each in the order of the report.
+
+    Args:
+        configured: the gates of the configuration by name, which say on which side of an absolute bound a figure has to be.
+    """
+    order = ("fail", "hold", "pass", "not_applicable")
+    return [_drawn(gate, configured.get(gate.name)) for gate in sorted(gates, key=lambda gate: order.index(gate.outcome))]
+
+
+def bound_of(gate: GateResult, configured: Any) -> tuple[float, Side]:
+    """Where a gate opens, and on which side of it."""
+    if gate.kind in ("improvement", "superiority"):
+        return gate.threshold, "above"
+    if gate.kind == "non_inferiority":
+        return -gate.threshold, "above"
+    if gate.kind in ("threshold", "slices"):
+        return gate.threshold, "below" if getattr(configured, "direction", "min") == "max" else "above"
+    return gate.threshold, "below"
+
+
+def _drawn(gate: GateResult, configured: Any) -> DrawnGate:
+    signed = gate.kind in DIFFERENCES
+    return DrawnGate(
+        name=gate.name,
+        kind=_KINDS.get(gate.kind, gate.kind.replace("_", " ")),
+        outcome=gate.outcome,
+        reason=gate.reason,
+        metric=metric_name(gate.metric) if gate.metric else "",
+        value=value_text(gate.value, signed=signed),
+        interval=interval_text(gate.interval, signed=signed),
+        rows=gate.rows,
+        plot=_plot(gate, configured),
+    )
+
+
+def _plot(gate: GateResult, configured: Any) -> GatePlot | None:
+    if gate.value is None:
+        return None
+    signed, (bound, side) = gate.kind in DIFFERENCES, bound_of(gate, configured)
+    low, high = _domain([gate.value, bound, *(gate.interval or ())], share=not signed and gate.metric in ("accuracy", "macro_f1"))
+
+    def place(value: float) -> float:
+        return 100 * (min(max(value, low), high) - low) / (high - low)
+
+    at = place(bound)
+    interval = Span(place(gate.interval[0]), place(gate.interval[1]) - place(gate.interval[0])) if gate.interval else None
+    words = f" with interval {interval_text(gate.interval, signed=signed)}" if gate.interval else ""
+    return GatePlot(
+        allowed=Span(at, 100 - at) if side == "above" else Span(0, at),
+        bound=at,
+        bound_text=f"{'≥' if side == 'above' else '≤'} {value_text(bound, signed=signed)}",
+        bound_anchor="start" if at < 20 else "end" if at > 80 else "middle",
+        interval=interval,
+        point=place(gate.value),
+        low=value_text(low, signed=signed),
+        high=value_text(high, signed=signed),
+        described=f"{value_text(gate.value, signed=signed)}{words}; has to be {side} {value_text(bound, signed=signed)}",
+    )
+
+
+def _domain(values: list[float], *, share: bool) -> tuple[float, float]:
+    """What the line of numbers spans: everything drawn, with a margin; shares end at 0 and 1."""
+    least, most = min(values), max(values)
+    room = _MARGIN * (most - least) if most - least > _NARROWEST else max(abs(most) * _MARGIN, 0.01)
+    low, high = least - room, most + room
+    return (max(low, 0.0), min(high, 1.0)) if share and low < high else (low, high)
