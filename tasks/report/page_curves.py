@@ -88,12 +88,14 @@ def draw_curves(curve: Sequence[CurvePoint], shipped_step: int) -> Curves | None
 
 
 def _levels(bottom: float, top: float, *, logarithmic: bool) -> list[float]:
-    """Round losses between the ends: powers of ten, or a few equal steps."""
+    """Round losses between the ends: powers of ten, or 1, 2 and 5 times those where they are few; or a few equal steps."""
     if logarithmic:
-        powers = range(math.ceil(math.log10(bottom)), math.floor(math.log10(top)) + 1)
-        return [10.0**power for power in powers]
-    step = 10.0 ** math.floor(math.log10(top / 2))
-    step *= next(times for times in (1, 2, 5, 10) if top / (step * times) < 5)
+        powers = range(math.floor(math.log10(bottom)), math.ceil(math.log10(top)) + 1)
+        rounds = [digit * 10.0**power for power in powers for digit in (1, 2, 5) if bottom <= digit * 10.0**power <= top]
+        tens = [loss for loss in rounds if math.isclose(math.log10(loss), round(math.log10(loss)), abs_tol=1e-9)]
+        return tens if len(tens) > 1 else rounds
+    step = 10.0 ** math.floor(math.log10(top / 5))
+    step *= next(times for times in (1, 2, 5, 10) if top / (step * times) < 5.5)
     return [step * place for place in range(int(top / step) + 1)]
 
 

@@ -104,7 +104,7 @@ def _plot(gate: GateResult, configured: Any) -> GatePlot | None:
     low, high = _domain([gate.value, bound, *(gate.interval or ())], share=not signed and gate.metric in ("accuracy", "macro_f1"))
 
     def place(value: float) -> float:
-        return 100 * (min(max(value, low), high) - low) / (high - low)
+        return min(100.0, 100 * (min(max(value, low), high) - low) / (high - low))
 
     at = place(bound)
     interval = Span(place(gate.interval[0]), place(gate.interval[1]) - place(gate.interval[0])) if gate.interval else None
@@ -112,7 +112,7 @@ def _plot(gate: GateResult, configured: Any) -> GatePlot | None:
     return GatePlot(
         allowed=Span(at, 100 - at) if side == "above" else Span(0, at),
         bound=at,
-        bound_text=f"{'≥' if side == 'above' else '≤'} {value_text(bound, signed=signed)}",
+        bound_text=f"{_sign(gate, side)} {value_text(bound, signed=signed)}",
         bound_anchor="start" if at < 20 else "end" if at > 80 else "middle",
         interval=interval,
         point=place(gate.value),
@@ -120,6 +120,11 @@ def _plot(gate: GateResult, configured: Any) -> GatePlot | None:
         high=value_text(high, signed=signed),
         described=f"{value_text(gate.value, signed=signed)}{words}; has to be {side} {value_text(bound, signed=signed)}",
     )
+
+
+def _sign(gate: GateResult, side: Side) -> str:
+    """Comparisons have to be beyond their bound, figures may be on it."""
+    return "≤" if side == "below" else ">" if gate.kind in DIFFERENCES else "≥"
 
 
 def _domain(values: list[float], *, share: bool) -> tuple[float, float]:
