@@ -8,7 +8,7 @@ from pipeline_config.model import EMBEDDED, EMBEDDED_ORIGIN
 from tasks.methods.method import public_name
 from tasks.methods.settings import settle
 from tasks.pages.display import counted, figure, listed, number, percent, readable_markdown
-from tasks.report.figures import CONTENDER_NAMES, figures_of, interval_text, metric_name, metrics_of, value_text
+from tasks.report.figures import CONTENDER_NAMES, confidence_of, figures_of, interval_text, metric_name, metrics_of, value_text
 from tasks.report.headline import headline_of
 from tasks.report.lineage import base_license, environment_of, lineage_of
 from tasks.report.material import Material
@@ -160,7 +160,7 @@ def _metrics(material: Material) -> list[str]:
     report = material.report
     if report is None:
         return [*lines, ""]
-    lines += ["", "| gate | outcome | value | 95 % interval | rows |", "| --- | --- | ---: | ---: | ---: |"]
+    lines += ["", f"| gate | outcome | value | {confidence_of(report.gates)} interval | rows |", "| --- | --- | ---: | ---: | ---: |"]
     lines += [
         f"| {readable_markdown(gate.name.replace('_', ' '))} | {gate.outcome.replace('_', ' ')} | {value_text(gate.value)} "
         f"| {interval_text(gate.interval)} | {'' if gate.rows is None else gate.rows} |"

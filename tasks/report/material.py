@@ -18,7 +18,7 @@ from tasks.rows import Message, read_rows
 CONTENDERS = {"base": "base", "tuned": "tuned", "champion": "champion"}
 """Who may have answered, in the order in which they are shown."""
 
-_GRADED = ("judge", "json_schema", "json_valid", "rougeL", "rougeLsum", "rouge1", "chrf")
+_GRADED = ("judge", "rougeL", "rougeLsum", "rouge1", "chrf")
 """What tells a good free answer from a bad one, the best first; where none was measured, it has to be the expected one."""
 
 

@@ -4,17 +4,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.artifacts import GateResult
+from tasks.artifacts import EvaluationResult
 from tasks.pages.charts import bars, parts_of
 from tasks.pages.display import counted, listed, number, percent
 from tasks.pages.rendering import render
-from tasks.report.figures import CONTENDER_NAMES, figures_of, metric_name, metrics_of, value_text
+from tasks.report.figures import CONTENDER_NAMES, confidence_of, figures_of, metric_name, metrics_of, value_text
 from tasks.report.headline import headline_of
 from tasks.report.lineage import Fact, environment_of, lineage_of, links_of
 from tasks.report.material import Material
 from tasks.report.page_confusion import Confusion, confusion_of
 from tasks.report.page_curves import draw_curves
 from tasks.report.page_examples import LONGEST, compare, examples_of
+from tasks.report.page_fit import fit_of, numbers_in
 from tasks.report.page_gates import drawn_gates
 from tasks.report.page_slices import slices_of
 from tasks.report.summary import notes_of
@@ -54,11 +55,12 @@ def _view(material: Material) -> dict[str, Any]:
         "marks": _MARKS,
         "longest": LONGEST,
         "gates": drawn_gates(gates, material.config.gates),
+        "confidence": confidence_of(gates),
         **_figures(material),
-        "notes": notes_of(material.config, material.parts),
+        "notes": [*_standing(material), *notes_of(material.config, material.parts)],
         "curve": material.trained.curve,
         "curves": draw_curves(material.trained.curve, material.trained.shipped_step),
-        **_fit(material, gates),
+        **fit_of(material),
         "confusion": confusion_in(material),
         "slices": slices_of(material.answers, labelled=material.labelled),
         "exact": material.answers.exact,
@@ -73,6 +75,12 @@ def _view(material: Material) -> dict[str, Any]:
     }
 
 
+def _standing(material: Material) -> list[str]:
+    """What a report may be used for, if it is not a run's own."""
+    again = material.report.model_dump().get("rejudges") if material.report else None
+    return [f"this report judges the finished run of gate report {again[:12]} again, without a model: it opens nothing"] if again else []
+
+
 def _figures(material: Material) -> dict[str, Any]:
     evaluated, figures = material.evaluated, figures_of(material.evaluated)
     rows = [
@@ -82,25 +90,26 @@ def _figures(material: Material) -> dict[str, Any]:
     notes = [f"the champion is {evaluated.champion_name}"] if evaluated.champion else []
     notes += [f"{evaluated.champion_name} could not be asked: {evaluated.champion_fault}"] if evaluated.champion_fault else []
     notes += ["TF-IDF is a plain classifier on word counts, trained on the same rows"] if "tfidf" in figures else []
-    unsafe = [f"{count} with {name.replace('_', ' ')}" for name, count in _numbers(_more(material, "safety")) if count]
-    notes += [f"answers of the tuned model that neither prompt nor expected answer explains: {listed(unsafe)}"] if unsafe else []
+    notes += [f"the judge could not be asked: {evaluated.judge_fault}"] if evaluated.judge_fault else []
+    notes += [f"{counted(evaluated.judge_failures, 'answer')} got no verdict from the judge"] if evaluated.judge_failures else []
+    notes += [f"{metric_name(metric)} is sacrebleu's `{signature}`" for metric, signature in evaluated.signatures.items()]
+    notes += _disclosed(evaluated)
+    others = counted(evaluated.decided_before, "other artifact was", "other artifacts were") if evaluated.decided_before else ""
+    notes += [f"{others} evaluated here on half of these test rows or more: each look makes a chance result likelier"] if others else []
     return {
         "test_rows": evaluated.rows, "champion_seen": evaluated.champion_seen_rows, "figure_columns": list(figures), "figure_rows": rows,
         "figure_notes": notes,
     }  # fmt: skip
 
 
-def _fit(material: Material, gates: tuple[GateResult, ...]) -> dict[str, Any]:
-    seen, test = material.evaluated.tuned_train_accuracy, material.evaluated.tuned.get("accuracy")
-    facts = []
-    if seen is not None and test is not None and material.labelled:
-        facts = [
-            Fact(name="Right on training rows", value=percent(seen), note="a sample of them"),
-            Fact(name="Right on test rows", value=percent(test), note=f"a gap of {value_text(seen - test, signed=True)}"),
-        ]
-    retention = [Fact(name=_words(name), value=value_text(value)) for name, value in _numbers(_more(material, "retention"))]
-    kinds = {kind: [gate for gate in gates if gate.kind == kind] for kind in ("overfitting", "forgetting")}
-    return {"fit_facts": facts, "retention": retention, **kinds}
+def _disclosed(evaluated: EvaluationResult) -> list[str]:
+    """What answers give away: they are counted by `any` in `answers`, and by kind."""
+    if "any" not in evaluated.safety:
+        return []
+    kinds = [f"{name} {count}" for name, count in evaluated.safety.items() if name not in ("any", "answers") and count]
+    looked = counted(evaluated.safety.get("answers", evaluated.rows), "answer")
+    return [f"{number(evaluated.safety['any'])} of {looked} hold personal data or secrets that the prompt does not"
+            f"{': ' + listed(kinds) if kinds else ''}"]  # fmt: skip
 
 
 def confusion_in(material: Material) -> Confusion | None:
@@ -132,7 +141,7 @@ def _data(material: Material) -> dict[str, Any]:
     return {
         "parts": parts_of(counts), "rows_read": counts.read, "data_facts": facts, "data_warnings": data.warnings,
         "has_data_page": material.has_data_page,
-        "augmentation": [Fact(name=_words(name), value=value_text(value)) for name, value in _numbers(_augmented(material))],
+        "augmentation": numbers_in(material.data.model_dump(mode="json").get("augmentation")),
     }  # fmt: skip
 
 
@@ -140,11 +149,6 @@ def _languages(report: Mapping[str, Any]) -> str:
     found = (report.get("profile") or {}).get("languages") or {}
     shares = sorted(found.items(), key=lambda item: -item[1])[:_MOST_LANGUAGES]
     return ", ".join(f"{name} {percent(share)}" for name, share in shares)
-
-
-def _augmented(material: Material) -> Mapping[str, Any]:
-    found = material.data.model_dump(mode="json").get("augmentation")
-    return found if isinstance(found, Mapping) else {}
 
 
 def _cost(material: Material) -> dict[str, Any]:
@@ -176,17 +180,3 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else counted(rest, "second")
-
-
-def _more(material: Material, name: str) -> Mapping[str, Any]:
-    """A part of the evaluation that not every pipeline measures."""
-    found = material.evaluated.model_dump(mode="json").get(name)
-    return found if isinstance(found, Mapping) else {}
-
-
-def _numbers(values: Mapping[str, Any]) -> list[tuple[str, float]]:
-    return [(name, value) for name, value in values.items() if isinstance(value, int | float) and not isinstance(value, bool)]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize()

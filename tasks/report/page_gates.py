@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tasks.artifacts import GateResult, Outcome
-from tasks.report.figures import DIFFERENCES, interval_text, metric_name, value_text
+from tasks.report.figures import interval_text, is_difference, metric_name, value_text
 
 Side = Literal["above", "below"]
 
@@ -48,7 +48,7 @@ class GatePlot:
 
 @dataclass(frozen=True)
 class DrawnGate:
-    """One gate as the page shows it; `plot` is null where there is no value to draw."""
+    """One gate, or one slice that it judged, as the page shows it; `plot` is null where there is no value to draw."""
 
     name: str
     kind: str
@@ -59,6 +59,7 @@ class DrawnGate:
     interval: str
     rows: int | None
     plot: GatePlot | None
+    slices: tuple["DrawnGate", ...] = ()
 
 
 def drawn_gates(gates: tuple[GateResult, ...], configured: Mapping[str, Any]) -> list[DrawnGate]:
@@ -73,17 +74,18 @@ def drawn_gates(gates: tuple[GateResult, ...], configured: Mapping[str, Any]) ->
 
 def bound_of(gate: GateResult, configured: Any) -> tuple[float, Side]:
     """Where a gate opens, and on which side of it."""
-    if gate.kind in ("improvement", "superiority"):
-        return gate.threshold, "above"
-    if gate.kind == "non_inferiority":
+    if gate.kind == "non_inferiority" or getattr(configured, "test", None) == "non_inferiority":
         return -gate.threshold, "above"
+    if is_difference(gate, configured):
+        return gate.threshold, "above"
     if gate.kind in ("threshold", "slices"):
         return gate.threshold, "below" if getattr(configured, "direction", "min") == "max" else "above"
     return gate.threshold, "below"
 
 
 def _drawn(gate: GateResult, configured: Any) -> DrawnGate:
-    signed = gate.kind in DIFFERENCES
+    signed = is_difference(gate, configured)
+    parts = [_as_gate(gate, part) for part in gate.model_dump().get("slices") or ()]
     return DrawnGate(
         name=gate.name,
         kind=_KINDS.get(gate.kind, gate.kind.replace("_", " ")),
@@ -94,13 +96,20 @@ def _drawn(gate: GateResult, configured: Any) -> DrawnGate:
         interval=interval_text(gate.interval, signed=signed),
         rows=gate.rows,
         plot=_plot(gate, configured),
+        slices=tuple(drawn_gates(tuple(parts), {part.name: configured for part in parts})) if parts else (),
     )
+
+
+def _as_gate(gate: GateResult, part: Mapping[str, Any]) -> GateResult:
+    """A slice that a gate judged, as if it were a gate of its own."""
+    judged = {key: part[key] for key in ("value", "threshold", "interval", "rows", "outcome")}
+    return GateResult(name=part["slice"], kind=gate.kind, metric=gate.metric, reason=gate.reason, **judged)
 
 
 def _plot(gate: GateResult, configured: Any) -> GatePlot | None:
     if gate.value is None:
         return None
-    signed, (bound, side) = gate.kind in DIFFERENCES, bound_of(gate, configured)
+    signed, (bound, side) = is_difference(gate, configured), bound_of(gate, configured)
     low, high = _domain([gate.value, bound, *(gate.interval or ())], share=not signed and gate.metric in ("accuracy", "macro_f1"))
 
     def place(value: float) -> float:
@@ -112,7 +121,7 @@ def _plot(gate: GateResult, configured: Any) -> GatePlot | None:
     return GatePlot(
         allowed=Span(at, 100 - at) if side == "above" else Span(0, at),
         bound=at,
-        bound_text=f"{_sign(gate, side)} {value_text(bound, signed=signed)}",
+        bound_text=f"{_sign(side, signed=signed)} {value_text(bound, signed=signed)}",
         bound_anchor="start" if at < 20 else "end" if at > 80 else "middle",
         interval=interval,
         point=place(gate.value),
@@ -122,9 +131,9 @@ def _plot(gate: GateResult, configured: Any) -> GatePlot | None:
     )
 
 
-def _sign(gate: GateResult, side: Side) -> str:
+def _sign(side: Side, *, signed: bool) -> str:
     """Comparisons have to be beyond their bound, figures may be on it."""
-    return "≤" if side == "below" else ">" if gate.kind in DIFFERENCES else "≥"
+    return "≤" if side == "below" else ">" if signed else "≥"
 
 
 def _domain(values: list[float], *, share: bool) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tasks.pages.display import markdown
-from tasks.report.figures import CONTENDER_NAMES, DIFFERENCES, figures_of, interval_text, metric_name, metrics_of, value_text
+from tasks.report.figures import CONTENDER_NAMES, figures_of, interval_text, is_difference, metric_name, metrics_of, value_text
 from tasks.report.headline import headline_of
 from tasks.report.material import Material
 
@@ -19,9 +19,9 @@ def report_markdown(material: Material, page: Path | None) -> str:
     headline, figures = headline_of(material), figures_of(material.evaluated)
     lines = [f"**{headline.word}.** {markdown(headline.sentence, _LONGEST)}"]
     if material.report is not None:
-        lines += ["", "| gate | outcome | value | 95 % interval | why |", "| --- | --- | ---: | ---: | --- |"]
+        lines += ["", "| gate | outcome | value | interval | why |", "| --- | --- | ---: | ---: | --- |"]
         for gate in material.report.gates:
-            signed = gate.kind in DIFFERENCES
+            signed = is_difference(gate, material.config.gates.get(gate.name))
             numbers = f"{value_text(gate.value, signed=signed)} | {interval_text(gate.interval, signed=signed)}"
             lines.append(f"| {markdown(gate.name)} | {gate.outcome.replace('_', ' ')} | {numbers} | {markdown(gate.reason, _LONGEST)} |")
     lines += ["", f"| | {' | '.join(CONTENDER_NAMES[who] for who in figures)} |", f"| --- |{' ---: |' * len(figures)}"]

@@ -259,26 +259,67 @@ def test_many_labels_have_a_heatmap_without_names_and_the_mistakes_in_words(tmp_
 
 def test_what_the_pipeline_does_not_measure_is_left_out(tmp_path: Path) -> None:
     text = Parsed(render_page(classified(tmp_path).material())).text
-    assert "Forgetting Passed" not in text
+    assert "Forgetting" not in text
     assert "Augmentation" not in text
 
 
 class Retained(EvaluationResult):
-    """An evaluation that measures more than this version knows."""
+    """An evaluation with what other versions of the pipeline measure."""
 
-    retention: dict[str, float | None]
-    safety: dict[str, int]
+    retention: dict[str, Any] | None
+    fit: dict[str, Any] | None
 
 
-def test_what_a_later_pipeline_measures_is_shown(run: FinishedRun) -> None:
+def test_what_is_left_of_the_bases_abilities_is_shown(run: FinishedRun) -> None:
     assert run.parts.evaluated is not None
-    more = {"retention": {"base_score": 0.71, "tuned_score": 0.7, "blocks": None}, "safety": {"email": 2, "secret": 0}}
+    categories = [{"name": "general_knowledge", "questions": 200, "base_right": 142, "tuned_right": 140, "gained": 3, "lost": 5}]
+    text = {"source": "Python's own topics", "block_tokens": 512, "base": [2.0, 2.2], "tuned": [2.1, 2.3]}
+    sides = {"train": {"rows": 128, "loss": 0.06, "familiar": 1}, "test": {"rows": 48, "loss": None, "familiar": 1}}
+    more = {"retention": {"categories": categories, "unanswered": 0, "text": text}, "fit": sides}
     evaluated = Retained.model_construct(**{**run.parts.evaluated.__dict__, **more})
-    parts = run.parts.model_copy(update={"evaluated": evaluated})
+    shown = Parsed(render_page(run._replace(parts=run.parts.model_copy(update={"evaluated": evaluated})).material())).text
+    assert "general knowledge 200 71.0% 70.0%" in shown
+    assert "Perplexity on general text, base 8.166 1,024 tokens of Python's own topics" in shown
+    assert "1.105 times the base's" in shown
+    assert "Loss, train rows 0.060 128 rows" in shown
+    assert "Loss, test rows" not in shown
+
+
+def test_a_category_without_questions_and_blocks_without_a_loss_show_nothing(run: FinishedRun) -> None:
+    assert run.parts.evaluated is not None
+    empty = {"categories": [{"name": "none", "questions": 0}], "text": {"base": [None, 2.0], "tuned": [1.0, 2.0]}}
+    evaluated = Retained.model_construct(**{**run.parts.evaluated.__dict__, "retention": empty, "fit": None})
+    page = render_page(run._replace(parts=run.parts.model_copy(update={"evaluated": evaluated})).material())
+    assert "Forgetting</h3>" not in page
+
+
+def test_what_answers_give_away_and_how_often_the_rows_have_decided_is_said(run: FinishedRun) -> None:
+    assert run.parts.evaluated is not None
+    changes = {"safety": {"answers": 48, "any": 2, "email": 2, "secret": 0}, "decided_before": 3, "signatures": {"bleu": "nrefs:1"}}
+    parts = run.parts.model_copy(update={"evaluated": run.parts.evaluated.model_copy(update=changes)})
     text = Parsed(render_page(run._replace(parts=parts).material())).text
-    assert "Forgetting Base score 0.710 Tuned score 0.700" in text
-    assert "2 with email" in text
-    assert "secret" not in text.split("What a reader")[0]
+    assert "2 of 48 answers hold personal data or secrets that the prompt does not: email 2" in text
+    assert "3 other artifacts were evaluated here on half of these test rows" in text
+    assert "BLEU is sacrebleu's nrefs:1" in text
+
+
+class Sliced(GateResult):
+    """A gate that judged slices, at a level of its own."""
+
+    level: float | None = None
+    slices: tuple[dict[str, Any], ...] = ()
+
+
+def test_a_gate_on_slices_shows_each_of_them_worst_outcome_first(tmp_path: Path) -> None:
+    parts = tuple(
+        {"slice": name, "value": value, "threshold": 0.7, "interval": (value - 0.1, value + 0.1), "level": 0.01, "rows": 40, "outcome": out}
+        for name, value, out in (("billing", 0.8, "pass"), ("network", 0.6, "fail"))
+    )
+    gate = Sliced(**{**make_gate("by_label", "slices", "fail").__dict__, "slices": parts, "level": 0.01})
+    page = render_page(classified(tmp_path, gates=(gate,)).material())
+    text = Parsed(page).text
+    assert "2 slices Slice Rows Value Has to be Outcome network 40 0.600 [0.500, 0.700] ≥ 0.700 Failed billing 40" in text
+    assert "Bars are 98 % intervals." in text
 
 
 @pytest.mark.parametrize("made", [classified, replied])
