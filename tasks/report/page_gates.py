@@ -12,6 +12,7 @@ Side = Literal["above", "below"]
 _MARGIN = 0.14
 """Room left and right of everything that is drawn, as a share of its span."""
 _NARROWEST = 1e-9
+_SHARES = ("accuracy", "macro_f1", "exact_match", "json_valid", "json_schema", "eos_rate")
 
 _KINDS = {
     "threshold": "absolute", "improvement": "against the base", "superiority": "better than the champion",
@@ -110,7 +111,7 @@ def _plot(gate: GateResult, configured: Any) -> GatePlot | None:
     if gate.value is None:
         return None
     signed, (bound, side) = is_difference(gate, configured), bound_of(gate, configured)
-    low, high = _domain([gate.value, bound, *(gate.interval or ())], share=not signed and gate.metric in ("accuracy", "macro_f1"))
+    low, high = _domain([gate.value, bound, *(gate.interval or ())], signed=signed, share=gate.metric in _SHARES and not signed)
 
     def place(value: float) -> float:
         return min(100.0, 100 * (min(max(value, low), high) - low) / (high - low))
@@ -136,9 +137,11 @@ def _sign(side: Side, *, signed: bool) -> str:
     return "≤" if side == "below" else ">" if signed else "≥"
 
 
-def _domain(values: list[float], *, share: bool) -> tuple[float, float]:
-    """What the line of numbers spans: everything drawn, with a margin; shares end at 0 and 1."""
+def _domain(values: list[float], *, signed: bool, share: bool) -> tuple[float, float]:
+    """What the line of numbers spans: everything drawn, with a margin. Where nothing below 0 means anything it ends there, shares at 1."""
     least, most = min(values), max(values)
     room = _MARGIN * (most - least) if most - least > _NARROWEST else max(abs(most) * _MARGIN, 0.01)
     low, high = least - room, most + room
-    return (max(low, 0.0), min(high, 1.0)) if share and low < high else (low, high)
+    if not signed and least >= 0:
+        low = max(low, 0.0)
+    return low, min(high, 1.0) if share and low < 1.0 else high

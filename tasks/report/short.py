@@ -19,11 +19,13 @@ def report_markdown(material: Material, page: Path | None) -> str:
     headline, figures = headline_of(material), figures_of(material.evaluated)
     lines = [f"**{headline.word}.** {markdown(headline.sentence, _LONGEST)}"]
     if material.report is not None:
-        lines += ["", "| gate | outcome | value | interval | why |", "| --- | --- | ---: | ---: | --- |"]
+        lines += ["", "| gate | outcome | value | interval |", "| --- | --- | ---: | ---: |"]
         for gate in material.report.gates:
             signed = is_difference(gate, material.config.gates.get(gate.name))
             numbers = f"{value_text(gate.value, signed=signed)} | {interval_text(gate.interval, signed=signed)}"
-            lines.append(f"| {markdown(gate.name)} | {gate.outcome.replace('_', ' ')} | {numbers} | {markdown(gate.reason, _LONGEST)} |")
+            lines.append(f"| {markdown(gate.name)} | {gate.outcome.replace('_', ' ')} | {numbers} |")
+        stopped = [gate for gate in material.report.gates if gate.outcome in ("fail", "hold")]
+        lines += ["", *(f"- **{markdown(gate.name)}**: {markdown(gate.reason, _LONGEST)}" for gate in stopped)]
     lines += ["", f"| | {' | '.join(CONTENDER_NAMES[who] for who in figures)} |", f"| --- |{' ---: |' * len(figures)}"]
     for metric in metrics_of(material.evaluated):
         lines.append(f"| {markdown(metric_name(metric))} | {' | '.join(value_text(values.get(metric)) for values in figures.values())} |")

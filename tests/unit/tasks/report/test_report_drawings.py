@@ -56,6 +56,10 @@ def test_a_margin_is_below_zero() -> None:
 def test_shares_are_drawn_between_nothing_and_all() -> None:
     plot = plot_of(value=1.0, threshold=0.5, interval=(0.99, 1.0))
     assert (plot.high, plot.point) == ("1.000", 100)
+    perplexity = plot_of(
+        ThresholdGate(threshold=20, direction="max", metric="perplexity"), metric="perplexity", value=1.9, threshold=20, interval=None
+    )
+    assert perplexity.low == "0.000"
 
 
 def test_a_gate_without_a_value_has_no_plot() -> None:
