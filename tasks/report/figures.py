@@ -4,9 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tasks.artifacts import EvaluationResult, GateResult
-
-_LEVEL = 0.025
-"""Outside each end of an interval, where a gate does not say otherwise."""
+from tasks.statistics import LEVEL
 
 _NAMES = {
     "accuracy": "Accuracy", "macro_f1": "Macro-F1", "perplexity": "Perplexity", "exact_match": "Exact match", "bleu": "BLEU",
@@ -54,7 +52,7 @@ def is_difference(gate: GateResult, configured: Any = None) -> bool:
 
 def confidence_of(gates: Iterable[GateResult]) -> str:
     """Of the intervals of some gates: `95 %`, or what their own levels say."""
-    levels = sorted({gate.model_dump().get("level") or _LEVEL for gate in gates if gate.interval is not None}) or [_LEVEL]
+    levels = sorted({gate.level or LEVEL for gate in gates if gate.interval is not None}) or [LEVEL]
     return " or ".join(f"{100 * (1 - 2 * level):g} %" for level in levels)
 
 

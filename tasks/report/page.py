@@ -77,7 +77,7 @@ def _view(material: Material) -> dict[str, Any]:
 
 def _standing(material: Material) -> list[str]:
     """What a report may be used for, if it is not a run's own."""
-    again = material.report.model_dump().get("rejudges") if material.report else None
+    again = material.report.rejudges if material.report else None
     return [f"this report judges the finished run of gate report {again[:12]} again, without a model: it opens nothing"] if again else []
 
 

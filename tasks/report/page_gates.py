@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tasks.artifacts import GateResult, Outcome
+from tasks.artifacts import GateResult, Outcome, SliceResult
 from tasks.report.figures import interval_text, is_difference, metric_name, value_text
 
 Side = Literal["above", "below"]
@@ -86,7 +86,7 @@ def bound_of(gate: GateResult, configured: Any) -> tuple[float, Side]:
 
 def _drawn(gate: GateResult, configured: Any) -> DrawnGate:
     signed = is_difference(gate, configured)
-    parts = [_as_gate(gate, part) for part in gate.model_dump().get("slices") or ()]
+    parts = [_as_gate(gate, part) for part in gate.slices]
     return DrawnGate(
         name=gate.name,
         kind=_KINDS.get(gate.kind, gate.kind.replace("_", " ")),
@@ -101,10 +101,10 @@ def _drawn(gate: GateResult, configured: Any) -> DrawnGate:
     )
 
 
-def _as_gate(gate: GateResult, part: Mapping[str, Any]) -> GateResult:
+def _as_gate(gate: GateResult, part: SliceResult) -> GateResult:
     """A slice that a gate judged, as if it were a gate of its own."""
-    judged = {key: part[key] for key in ("value", "threshold", "interval", "rows", "outcome")}
-    return GateResult(name=part["slice"], kind=gate.kind, metric=gate.metric, reason=gate.reason, **judged)
+    judged = part.model_dump(exclude={"slice"})
+    return GateResult(name=part.slice, kind=gate.kind, metric=gate.metric, reason=gate.reason, **judged)
 
 
 def _plot(gate: GateResult, configured: Any) -> GatePlot | None:

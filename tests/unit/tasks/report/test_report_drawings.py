@@ -39,8 +39,8 @@ def test_point_bound_and_interval_stay_inside_and_in_order(value: float, thresho
 
 @given(NUMBERS, NUMBERS, st.sampled_from(["min", "max"]))
 def test_a_figure_on_the_side_that_passes_is_drawn_there(value: float, threshold: float, direction: Any) -> None:
-    configured = ThresholdGate(threshold=threshold, direction=direction, metric="perplexity")
-    plot = plot_of(configured, metric="perplexity", value=value, threshold=threshold, interval=None)
+    configured = ThresholdGate(threshold=threshold, direction=direction, metric="length_ratio")
+    plot = plot_of(configured, metric="length_ratio", value=value, threshold=threshold, interval=None)
     passes = value >= threshold if direction == "min" else value <= threshold
     inside = plot.allowed.start - 1e-6 <= plot.point <= plot.allowed.start + plot.allowed.width + 1e-6
     assert inside == passes or abs(value - threshold) < 1e-5

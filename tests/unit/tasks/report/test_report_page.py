@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.artifacts import EvaluationResult, GateResult
+from tasks.artifacts import EvaluationResult, GateResult, SliceResult
 from tasks.files import DATA_PAGE, run_folder
 from tasks.report.page import render_page
 from tasks.report.pictures import pictures_of
@@ -303,19 +303,19 @@ def test_what_answers_give_away_and_how_often_the_rows_have_decided_is_said(run:
     assert "BLEU is sacrebleu's nrefs:1" in text
 
 
-class Sliced(GateResult):
-    """A gate that judged slices, at a level of its own."""
-
-    level: float | None = None
-    slices: tuple[dict[str, Any], ...] = ()
+def test_a_report_that_judges_a_finished_run_again_says_that_it_opens_nothing(run: FinishedRun) -> None:
+    assert run.parts.judged is not None
+    report = run.parts.judged.report.model_copy(update={"rejudges": "f00d" * 16})
+    parts = run.parts.model_copy(update={"judged": run.parts.judged.model_copy(update={"report": report})})
+    assert "gate report f00df00df00d again, without a model: it opens nothing" in render_page(run._replace(parts=parts).material())
 
 
 def test_a_gate_on_slices_shows_each_of_them_worst_outcome_first(tmp_path: Path) -> None:
     parts = tuple(
-        {"slice": name, "value": value, "threshold": 0.7, "interval": (value - 0.1, value + 0.1), "level": 0.01, "rows": 40, "outcome": out}
-        for name, value, out in (("billing", 0.8, "pass"), ("network", 0.6, "fail"))
+        SliceResult(slice=name, value=value, threshold=0.7, interval=(value - 0.1, value + 0.1), level=0.01, rows=40, outcome=outcome)
+        for name, value, outcome in (("billing", 0.8, "pass"), ("network", 0.6, "fail"))
     )
-    gate = Sliced(**{**make_gate("by_label", "slices", "fail").__dict__, "slices": parts, "level": 0.01})
+    gate = make_gate("by_label", "slices", "fail", slices=parts, level=0.01)
     page = render_page(classified(tmp_path, gates=(gate,)).material())
     text = Parsed(page).text
     assert "2 slices Slice Rows Value Has to be Outcome network 40 0.600 [0.500, 0.700] ≥ 0.700 Failed billing 40" in text
