@@ -54,6 +54,7 @@ def finetune(preset: Preset = "demo", config_file: ConfigFile = None, overrides:
         rival = find_rival(config, context, trained)
         evaluated = report.add(evaluate_model(config, context, prepared, trained, rival))
         judged = report.add(judge(config, context, prepared, trained, evaluated))
+        report.publish()
         registered = report.add(register(config, context, prepared, trained, evaluated, judged))
         if judged.value.report.verdict == "pass":
             if is_already_live(context, registered.value):

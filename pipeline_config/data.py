@@ -140,4 +140,5 @@ class DataConfig(Section):
         None, ge=1, description="keep at most this many training rows, balanced over labels, and validation rows in proportion"
     )
     max_test_rows: int | None = Field(None, ge=1, description="keep at most this many test rows, balanced over labels")
+    license: str | None = Field(None, min_length=1, description="licence of the rows for the model card, such as cc-by-4.0")
     canaries: int = Field(0, ge=0, description="random sentences planted among the training rows; such a run can never be promoted")

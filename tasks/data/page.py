@@ -1,29 +1,16 @@
 """What a person sees of preparation: a page that needs nothing but itself, and the same in short for Prefect."""
 
-import base64
-import hashlib
 import math
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import jinja2
-from markupsafe import Markup
-
-from tasks.artifacts import Record, RowCounts
-from tasks.data.charts import Bar, Part, bars, histogram, sizes, stack
-from tasks.data.display import counted, figure, listed, markdown, number, percent, sentence, shown, spans
+from tasks.artifacts import Record
+from tasks.data.charts import histogram, sizes
 from tasks.data.findings import DataReport, Drift, Finding, Level
+from tasks.pages.charts import FATES, Bar, Part, bars, parts_of
+from tasks.pages.display import counted, figure, listed, markdown, number, percent
+from tasks.pages.rendering import render
 
-_FATES = {
-    "train": ("Training", "the model learns from these"),
-    "validation": ("Validation", "they tell when training stops"),
-    "test": ("Test", "they measure the model"),
-    "quarantined": ("Quarantined", "unfit, see the findings under “Removed”"),
-    "duplicates": ("Duplicates", "one of each group is kept"),
-    "unselected": ("Not selected", "their label is not among those asked for"),
-    "set_aside": ("Set aside", "more than the limit of their side"),
-}
 _SIDES = ("train", "validation", "test")
 
 _LEVELS: dict[Level, tuple[str, str]] = {
@@ -61,18 +48,12 @@ class Verdict(Record):
 def render_page(report: DataReport, drift: Drift | None) -> str:
     """One HTML page for whoever decides whether the data is fit. It loads nothing and runs no script.
 
-    Whatever comes from rows, labels and file names is escaped, cut and made visible (`tasks.data.display.shown`).
+    Whatever comes from rows, labels and file names is escaped, cut and made visible (`tasks.pages.display.shown`).
 
     Args:
         drift: since the previous run; null: there was none.
     """
-    style = (_FOLDER / "page.css").read_text(encoding="utf-8")
-    # The policy names the style's hash: a style that came in with a row would not count.
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    return _template().render(
-        report=report, profile=report.profile, diversity=report.diversity, drift=drift,
-        style=Markup(style), style_hash=f"sha256-{digest}", **_view(report, drift),
-    )  # fmt: skip
+    return render(_FOLDER, report=report, profile=report.profile, diversity=report.diversity, drift=drift, **_view(report, drift))
 
 
 def summary_markdown(report: DataReport, drift: Drift | None, page_path: Path) -> str:
@@ -96,7 +77,7 @@ def verdict_of(report: DataReport, drift: Drift | None) -> Verdict:
     """What the counts and levels say in one sentence. Nothing is judged here that a check has not judged."""
     counts = report.counts
     kept = counts.train + counts.validation + counts.test
-    empty = [f"no {_FATES[side][0].lower()} rows" for side in _SIDES if not getattr(counts, side)]
+    empty = [f"no {FATES[side][0].lower()} rows" for side in _SIDES if not getattr(counts, side)]
     warnings = sum(found.level == "warning" for found in report.findings) + len(drift.warnings if drift else ())
     of = f"{number(kept)} of {counted(counts.read, 'row')} read {'is' if kept == 1 else 'are'} kept"
     if empty:
@@ -107,25 +88,10 @@ def verdict_of(report: DataReport, drift: Drift | None) -> Verdict:
     return Verdict(status="ready", word="Ready", sentence=f"{of}, and no check has a warning.")
 
 
-def parts_of(counts: RowCounts) -> tuple[Part, ...]:
-    """The fates of all rows read: first the three sides, then what was left out."""
-    return stack({key: (name, getattr(counts, key)) for key, (name, _) in _FATES.items()})
-
-
 def by_weight(findings: tuple[Finding, ...]) -> list[Finding]:
     """Removed rows first, then warnings, then figures; the most frequent first."""
     order = list(_LEVELS)
     return sorted(findings, key=lambda found: (order.index(found.level), -found.count, found.code))
-
-
-@cache
-def _template() -> jinja2.Template:
-    loader = jinja2.FileSystemLoader(_FOLDER)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(
-        number=number, percent=percent, counted=counted, shown=shown, spans=spans, sentence=sentence, place="{:.3f}".format
-    )
-    return environment.get_template("page.html")
 
 
 def _view(report: DataReport, drift: Drift | None) -> dict[str, Any]:
@@ -134,7 +100,7 @@ def _view(report: DataReport, drift: Drift | None) -> dict[str, Any]:
     return {
         "verdict": verdict_of(report, drift),
         "parts": parts,
-        "fates": {key: meaning for key, (_, meaning) in _FATES.items()},
+        "fates": {key: meaning for key, (_, meaning) in FATES.items()},
         "sums": {"test": _sum("Kept", parts[: len(_SIDES)]), "set_aside": _sum("Left out", parts[len(_SIDES) :])},
         "levels": _levels(report.findings),
         "lengths": {name: histogram(getattr(profile, name)) for name in ("characters", "answer_characters", "tokens")},

@@ -40,7 +40,9 @@ def prepare(config: PipelineConfig, context: RunContext) -> StageResult[Prepared
         "presidio": presidio and presidio_versions(presidio),  # first: what is not installed is said before anything is read
         "sources": source_digests(config.data.source),
         "benchmarks": [location_digests(location) for location in config.data.split.benchmark_paths],
-        "data": config.data.model_dump(mode="json", exclude={"source": {"path", "test_path"}, "split": {"benchmark_paths"}}),
+        "data": config.data.model_dump(
+            mode="json", exclude={"source": {"path", "test_path"}, "split": {"benchmark_paths"}, "license": True}
+        ),
         "max_length": config.model.max_length,
         "base": identify_base(config.model, context.workspace).digest,  # its tokenizer and template decide which rows are fit
         "division": history.name,

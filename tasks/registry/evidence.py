@@ -9,7 +9,7 @@ import polars as pl
 from pipeline_config.errors import PromotionRefused
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import EvaluationResult, Figures, GateEvidence, PreparedData, RunContext
-from tasks.files import write_atomically, write_json
+from tasks.files import MODEL_CARD, RUN_PAGE, run_folder, write_atomically, write_json
 from tasks.registry.port import ARTIFACT_TAG, CONFIG, GATE_REPORT, GATE_REPORT_TAG, PARITY, PREDICTIONS, RUN_TAG, VERDICT_TAG
 from tasks.rows import prompt_of, read_rows, spread_evenly
 
@@ -72,12 +72,19 @@ def describe(config: PipelineConfig, context: RunContext, evaluated: EvaluationR
         "| --- | --- | --- | --- | --- |",
         *(f"| {g.name} | {_number(g.value)} | {_number(g.threshold)} | {g.outcome} | {_cell(g.reason)} |" for g in report.gates),
         "",
+        *_report_link(context),
         f"[MLflow run]({context.mlflow_run_url})",
         *([f"[Prefect run]({context.prefect_run_url})"] if context.prefect_run_url else []),
         "",
         f"Artifact `{report.artifact_digest}`, gate report `{judged.digest}`, base `{config.model.name_or_path}`.",
     ]
     return "\n".join(lines)
+
+
+def _report_link(context: RunContext) -> list[str]:
+    if not (run_folder(context.workspace, context.run_id) / RUN_PAGE).is_file():
+        return []
+    return [f"[Report]({context.mlflow_run_url}/artifacts/{RUN_PAGE}), and the model card in `{MODEL_CARD}`, among the version's files"]
 
 
 def _figures_line(name: str, figures: Figures) -> str:

@@ -1,6 +1,7 @@
 """`summary.json`: what a run did, measured, decided and left behind. Its schema is `docs/reference/summary.schema.json`."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pipeline_config.loading import config_digest
@@ -45,6 +46,8 @@ class RunParts(Record):
     registered: RegisteredVersion | None = None
     promotion: PromotionOutcome | None = None
     error: str | None = None
+    faults: tuple[str, ...] = ()
+    """What of the run's report could not be written or shown."""
 
 
 def outcome_of(parts: RunParts, *, interrupted: bool = False) -> Outcome:
@@ -62,13 +65,20 @@ def outcome_of(parts: RunParts, *, interrupted: bool = False) -> Outcome:
 
 
 def summarise(
-    config: PipelineConfig, context: RunContext, parts: RunParts, outcome: Outcome, endpoint: Mapping[str, str] | None, example: str | None
+    config: PipelineConfig,
+    context: RunContext,
+    parts: RunParts,
+    outcome: Outcome,
+    endpoint: Mapping[str, str] | None,
+    example: str | None,
+    page: Path | None = None,
 ) -> dict[str, Any]:
     """The summary as JSON values.
 
     Args:
         endpoint: `url` and `model` of what answers now; null unless this run's version is live.
         example: a test row's user turn, to try the endpoint with.
+        page: where the run's page lies; null if there is none.
     """
     trained, version = parts.trained, parts.registered
     return {
@@ -90,8 +100,9 @@ def summarise(
         "gate_report_digest": parts.judged.digest if parts.judged else None,
         "endpoint": dict(endpoint) if endpoint else None,
         "example": example,
+        "report": str(page) if page else None,
         "training": _training(trained),
-        "notes": _notes(config, parts),
+        "notes": notes_of(config, parts),
         "urls": {
             "prefect_run": context.prefect_run_url,
             "mlflow_run": context.mlflow_run_url,
@@ -128,7 +139,7 @@ def _training(trained: TrainedModel | None) -> dict[str, Any] | None:
     return trained.model_dump(mode="json", include=fields)
 
 
-def _notes(config: PipelineConfig, parts: RunParts) -> list[str]:
+def notes_of(config: PipelineConfig, parts: RunParts) -> list[str]:
     """What a reader must not miss: anything that was done in another way than usual."""
     notes = []
     if config.registry.approval == "auto":
@@ -149,7 +160,7 @@ def _notes(config: PipelineConfig, parts: RunParts) -> list[str]:
         notes.append("the base answered freely: there are no labels, or too many, to restrict it to")
     if parts.judged is not None and parts.judged.report.earlier:
         notes.append(_look(parts.judged.report))
-    return notes
+    return [*notes, *(f"report: {fault}" for fault in parts.faults)]
 
 
 def _look(report: GateReport) -> str:

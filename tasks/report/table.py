@@ -35,6 +35,8 @@ def render(summary: Mapping[str, Any]) -> RenderableType:
         parts.append(_gates(summary["gates"]))
     parts.append(_stages(summary["stages"]))
     parts += [Text(f"note: {note}") for note in summary["notes"]]
+    if summary["report"]:
+        parts.append(Text(f"report: {summary['report']}"))
     parts += [Text(f"{name.replace('_', ' ')}: {url}") for name, url in summary["urls"].items() if url]
     if summary["endpoint"]:
         parts.append(Text(curl_line(summary["endpoint"], summary["example"] or "Hello")))

@@ -21,6 +21,7 @@ HOMES = {
     "sqlite3": {"tasks/ledger.py"},
     "detect_secrets": {"tasks/credentials.py"},
     "ftfy": {"tasks/data/wording.py"},
+    "huggingface_hub": {"tasks/models.py", "tasks/report/card.py"},
     "py3langid": {"tasks/languages.py"},
     "presidio_analyzer": {"tasks/presidio.py"},
     "spacy": {"tasks/presidio.py"},

@@ -89,6 +89,32 @@ def test_what_was_found_in_the_data_is_on_a_page_and_on_the_tracking_run(machine
     assert {each.dataset.digest for each in used} == {first.summary["data_digest"][:36]}
 
 
+def test_the_runs_page_and_its_model_card_belong_to_the_version(machine_up: Machine, first: Run) -> None:
+    from huggingface_hub import ModelCard
+    from mlflow import MlflowClient
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+    page = Path(first.summary["report"])
+    assert page == run_folder(machine_up.workspace, first.summary["run_id"]) / "report.html"
+    adapter = first.summary["model"]["adapter"]
+    assert f"{adapter} is live." in page.read_text()
+    assert f"report: {page}" in first.output
+    assert not [note for note in first.summary["notes"] if note.startswith("report:")]
+    client, model = MlflowClient(machine_up.mlflow_url), first.summary["model"]
+    version = client.get_model_version(model["name"], str(model["version"]))
+    assert version.source.endswith(f"/{version.run_id}/artifacts")
+    files = {file.path for folder in (None, "figures") for file in client.list_artifacts(version.run_id, folder)}
+    assert {"report.html", "README.md", "figures/gates.svg", "figures/loss.svg", "figures/confusion.svg"} <= files
+    assert "report.html" in version.description
+    card = ModelCard.load(client.download_artifacts(version.run_id, "README.md"))
+    assert card.data.model_name == model["name"]
+    with get_client(sync_client=True) as prefect:
+        keys = ("run-report", "run-gates", "run-loss", "run-confusion")
+        found = prefect.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=list(keys))))
+    assert {artifact.key: artifact.type for artifact in found} == dict.fromkeys(keys[1:], "image") | {"run-report": "markdown"}
+
+
 def test_a_second_run_with_nothing_changed_reuses_everything(machine_up: Machine, first: Run, project: Path) -> None:
     again = run_pipeline(machine_up, "--config", str(project))
     assert again.code == 0, again.output

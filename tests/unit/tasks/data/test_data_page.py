@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tasks.artifacts import RowCounts
-from tasks.data.charts import bars, histogram, sizes, stack
-from tasks.data.display import figure, number, percent, shown, spans
+from tasks.data.charts import histogram, sizes
 from tasks.data.findings import Bin, Drift, Example, Finding, Profile
-from tasks.data.page import by_weight, parts_of, render_page, summary_markdown, verdict_of
+from tasks.data.page import by_weight, render_page, summary_markdown, verdict_of
+from tasks.pages.charts import bars, parts_of, stack
+from tasks.pages.display import figure, number, percent, shown, spans
 from tests.reports import (
     HOSTILE,
     banking_drift,

@@ -8,6 +8,8 @@ _LONGEST = 80
 _SPACES = {"\n": "↵", "\r": "↵", "\t": "⇥"}
 _JOINERS = "\u200c\u200d"  # many scripts and most composed emoji need them
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_MARKUP = re.compile(r"([\\`*_\[\]<>|~&#$@])|(?<=:)(?=//)|(?<=www)(?=\.)")
+_BEGINS_A_BLOCK = re.compile(r"^([-+=])|^([0-9]+)(?=[.)])")
 
 
 def number(value: float) -> str:
@@ -69,6 +71,15 @@ def shown(text: str, longest: int = _LONGEST) -> str:
 def markdown(text: str, longest: int = _LONGEST) -> str:
     """The same as Markdown that shows just these characters: one line, no markup, no link, no end of a table's cell."""
     return _PUNCTUATION.sub(r"\\\1", shown(text, longest)).strip()  # four spaces would begin a block of code
+
+
+def readable_markdown(text: str, longest: int = _LONGEST) -> str:
+    """As :func:`markdown`, for files that people read without rendering them, too: nothing is escaped but what would mean something.
+
+    It is for text on a line of its own, or behind words of ours, and not for hostile renderers with extensions of their own.
+    """
+    line = _MARKUP.sub(lambda found: f"\\{found[1] or ''}", shown(text, longest)).strip()
+    return _BEGINS_A_BLOCK.sub(lambda found: f"\\{found[1]}" if found[1] else f"{found[2]}\\", line)
 
 
 def _visible(character: str) -> str:
