@@ -13,6 +13,7 @@ from flows.preparation import preparation
 from flows.starting import start_promotion
 from pipeline_config.environment import read_machine
 from pipeline_config.loading import PresetName, load_config
+from tasks.evaluate.custom import require_metrics
 from tasks.evaluate.task import evaluate_model, judge, plan_gates
 from tasks.registry.task import find_rival, is_already_live, register
 from tasks.report.opening import open_run, tracked_until_closed
@@ -46,6 +47,7 @@ def finetune(preset: Preset = "demo", config_file: ConfigFile = None, overrides:
     """
     machine = read_machine()
     config = load_config(preset, Path(config_file) if config_file else None, overrides)
+    require_metrics(config.evaluation)  # what is missing is better known before training than after it
     context = open_run(config, machine, str(flow_run.get_id()), datetime.now(UTC))
     with RunReport(config, context, machine) as report, tracked_until_closed(context, machine):
         prepared = report.add(preparation(config, context))

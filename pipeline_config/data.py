@@ -3,9 +3,10 @@
 import os
 from typing import Annotated, Literal, get_args
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from pipeline_config.base import Section
+from pipeline_config.evaluation import SLICES
 
 
 def _as_location(value: object) -> object:
@@ -27,6 +28,12 @@ class ColumnMapping(Section):
     output: str = Field("output", description="column with the expected answer (the label)")
 
 
+def _is_free(column: str) -> str:
+    if column in (*SLICES, "row_id"):
+        raise ValueError(f"`{column}` has a meaning already; give the column another name")
+    return column
+
+
 class SourceConfig(Section):
     """JSONL, JSON, CSV, TSV (as .gz or .zst, too) or Parquet: a file, a folder or a glob; optionally others that are the test set."""
 
@@ -36,6 +43,9 @@ class SourceConfig(Section):
     columns: ColumnMapping | None = Field(None, description="names of the columns of a table")
     instruction: str | None = Field(None, min_length=1, description="a constant instruction for every row")
     labels: tuple[str, ...] = Field((), description="keep only rows with these outputs; empty keeps all")
+    slice_columns: tuple[Annotated[str, AfterValidator(_is_free)], ...] = Field(
+        (), description="further columns, kept beside the test rows so that figures can be divided by them (evaluation.slices)"
+    )
 
 
 class SplitConfig(Section):

@@ -24,7 +24,12 @@ PresetName = Literal["demo", "smoke", "banking77"]
 PRESETS = Path(__file__).parent / "presets"
 WHOLE = ".json"
 """Suffix of a file that holds a whole configuration."""
-_LOCATION_KEYS = (("data", "source", "path"), ("data", "source", "test_path"), ("data", "split", "benchmark_paths"))
+_LOCATION_KEYS = (
+    ("data", "source", "path"),
+    ("data", "source", "test_path"),
+    ("data", "split", "benchmark_paths"),
+    ("evaluation", "json_schema"),
+)
 _ELSEWHERE = re.compile(r"\$\{|hf:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 """How a location begins that is no path: a variable (`_expand`), a data set of the hub, a URL."""
 
@@ -181,7 +186,7 @@ def _anchor_paths(layer: dict[str, Any], base: Path) -> None:
 
 
 def _anchored(location: Any, base: Path) -> Any:
-    """A relative path starts at `base`; what is no text is left for validation to refuse."""
+    """A relative path starts at `base`; what is no text is left for validation to refuse, or is no path."""
     if isinstance(location, list):
         return [_anchored(entry, base) for entry in location]
     if not isinstance(location, str) or _ELSEWHERE.match(location):

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from pipeline_config.base import Section
 from pipeline_config.data import DataConfig
 from pipeline_config.deployment import DeploymentConfig
-from pipeline_config.evaluation import EvaluationConfig
+from pipeline_config.evaluation import SLICES, EvaluationConfig
 from pipeline_config.gates import GateConfig, unknown_metrics
 from pipeline_config.metric_names import short_name
 from pipeline_config.model import ModelConfig
@@ -53,6 +53,16 @@ class PipelineConfig(Section):
         halves = [name for name in ("bf16", "fp16") if (self.training.model_extra or {}).get(name) in (True, "true")]
         if halves and self.model.dtype == "float32":
             raise ValueError(f"training.{halves[0]}: `model.dtype` says in which precision the base is, and it is float32: give one")
+        return self
+
+    @model_validator(mode="after")
+    def _slices_are_kept(self) -> "PipelineConfig":
+        kept = (*SLICES, *self.data.source.slice_columns)
+        if unknown := [name for name in self.evaluation.slices or () if name not in kept]:
+            raise ValueError(
+                f"evaluation.slices: {', '.join(unknown)} is none of {', '.join(kept)}; columns of the source are kept if "
+                "data.source.slice_columns names them"
+            )
         return self
 
     def as_json(self) -> dict[str, Any]:

@@ -48,9 +48,9 @@ class PreparedData(Record):
     """Rows fit for training and measuring, in `folder`.
 
     Files: `train.parquet`, `validation.parquet`, `test.parquet` (see `tasks.rows`), `quarantine.parquet`, `duplicates.parquet`,
-    `split.parquet`, and `report.json` (`tasks.data.findings.DataReport`). `canaries` rows are planted in `train.parquet` besides those
-    that `counts` speaks of. `warnings` are sentences for the run's summary. `digest` is of all rows, `training_digest` of those that
-    training sees: more test rows are other data, and train no other model.
+    `split.parquet`, `test_columns.parquet` (`tasks.rows.TEST_COLUMNS`), and `report.json` (`tasks.data.findings.DataReport`). `canaries`
+    rows are planted in `train.parquet` besides those that `counts` speaks of. `warnings` are sentences for the run's summary. `digest` is
+    of all rows, `training_digest` of those that training sees: more test rows are other data, and train no other model.
     """
 
     folder: Path

@@ -9,6 +9,7 @@ from deployments.registration import register_deployments
 from deployments.services.lifecycle import up
 from pipeline_config.environment import Machine
 from pipeline_config.loading import load_config
+from tasks.evaluate.custom import require_metrics
 from tasks.files import LATEST, SUMMARY, read_json, run_folder
 from tasks.methods.settings import settle
 
@@ -20,11 +21,13 @@ def run(preset: str, file: Path | None, overrides: Sequence[str], machine: Machi
     """Runs the main job and prints its summary; returns the exit code.
 
     Raises:
-        ConfigError: before anything heavy is imported and before a service is started.
+        ConfigError: before anything heavy is imported and before a service is started; a metric of another package is imported for it.
         ServiceError: a service could not be started.
     """
-    for note in settle(load_config(preset, file, overrides).training).notes:
+    config = load_config(preset, file, overrides)
+    for note in settle(config.training).notes:
         _say(f"note: {note}")
+    require_metrics(config.evaluation)
     machine.apply()
     up(machine, _say)
     register_deployments(machine, _say)

@@ -28,15 +28,18 @@ def validate(config: PipelineConfig) -> int:
         0 if the data is fit, 3 if it is refused.
 
     Raises:
-        ConfigError: Presidio is asked for and not installed, or does not know what it is asked for.
+        ConfigError: Presidio is asked for and not installed, or does not know what it is asked for; or a metric, a schema or a judge's key
+            that evaluation will need is not there.
     """
     from tasks.data.assignments import assignments_path, history_folder, read_assignments
     from tasks.data.prepare import prepare_data
     from tasks.data.template import template_of
     from tasks.embeddings import EmbeddedEmbedder
+    from tasks.evaluate.custom import require_metrics
     from tasks.presidio import open_presidio
 
     notes = settle(config.training).notes
+    require_metrics(config.evaluation)
     if config.data.sensitive.presidio is not None:
         open_presidio(config.data.sensitive.presidio)  # so that it is known to be able before anything is read
     workspace = read_machine().workspace

@@ -1,8 +1,9 @@
 """Preparation as a pure function: source files in, rows fit for training and measuring out."""
 
 import hashlib
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,10 +25,10 @@ from tasks.data.sources import Source
 from tasks.data.split import SIDES, SPLIT
 from tasks.data.spool import SourceRows, Spool
 from tasks.data.template import ChatTemplate
-from tasks.rows import SCHEMA, write_table
+from tasks.rows import SCHEMA, TEST_COLUMNS, write_table
 from tasks.stages import SCRATCH
 
-_SPOOLED = ("row_id", "file", "line", "instruction", "input", "output", "turns", "digest", "normal")
+_SPOOLED = ("row_id", "file", "line", "instruction", "input", "output", "turns", "digest", "normal", "kept")
 """What is kept on disk of a row that is fit."""
 
 
@@ -66,6 +67,7 @@ def prepare_data(
         _require_every_side(counts, groups=fates.split["group"].n_unique())
         fates.split.select(*SPLIT).write_parquet(folder / "split.parquet")
         prepared = _write_sides(data, folder, fates, spool, counts)
+        _write_test_columns(folder / TEST_COLUMNS, fates, spool, data.source.slice_columns)
         outcome = Outcome(spool, fates, counts, quarantine, checks.kept(), source.format, prepared.digest)
         report = build_report(data, outcome, template=template, embedder=embedder)
         write_report(folder, report)
@@ -178,6 +180,18 @@ def _write_sides(data: DataConfig, folder: Path, fates: Fates, spool: Spool, cou
         counts=counts,
         canaries=data.canaries,
     )
+
+
+def _write_test_columns(path: Path, fates: Fates, spool: Spool, names: Sequence[str]) -> None:
+    """What the test rows can be divided by that is not in their chats."""
+    test = fates.kept("side").filter(pl.col("side") == "test").select("row_id")
+    parts = [
+        part.select("row_id", source="file").with_columns(
+            pl.Series(name, [json.loads(kept)[name] for kept in part["kept"]], pl.String) for name in names
+        )
+        for part in spool.parts(test, ("file", "kept"))
+    ]
+    pl.concat(parts).write_parquet(path)
 
 
 def _chats(side: str, rows: Iterator[pl.DataFrame], seen: _Seen, planted: int, key: str) -> Iterator[pl.DataFrame]:

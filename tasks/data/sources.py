@@ -5,7 +5,7 @@ blank field is null; texts to work on stay as they were written. Memory holds on
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple
 
@@ -33,11 +33,13 @@ TABLE = pl.Schema(
         "group_value": pl.String(),
         "fault": pl.String(),
         "fault_reason": pl.String(),
+        "kept": pl.String(),
     }
 )
 """One line for each row read. `instruction` is the system turn, `output` the last answer, `input` what lies between: the user's turn, or
 the texts of several turns, joined by line ends. `turns` is JSON of all turns after the system turn where they are more than one question
-and its answer. `fault` and `fault_reason` say why there is no chat in this row, null where there is one."""
+and its answer. `fault` and `fault_reason` say why there is no chat in this row, null where there is one. `kept` is a JSON
+object of the columns of `data.source.slice_columns`, null where there are none."""
 
 _SAMPLE = 200
 """Records that the format is told from."""
@@ -51,6 +53,7 @@ class _Fields(NamedTuple):
     group_value: str | None = None
     fault: str | None = None
     fault_reason: str | None = None
+    kept: str | None = None
 
 
 class Source:
@@ -94,10 +97,11 @@ class Source:
         found: dict[str, None] = {}
         for item in chain(first, records):
             found |= dict.fromkeys(item.record or ())
-            fields = _fields(item, detected.format, columns)
+            fields = _fields(item, detected.format, columns)._replace(kept=_kept(item, self._config.slice_columns))
             yield (self._row_id(item, fields, from_test), from_test, item.file, item.line, *fields)
         if found:  # without a single readable record there are no columns to speak of
-            _require_columns(location, columns, list(found))
+            kept = self._config.slice_columns if from_test or self._config.test_path is None else ()
+            _require_columns(location, {**columns, **{f"slice {name}": name for name in kept}}, list(found))
 
     def _detected(self, location: str, records: list[Mapping[str, object]]) -> Detected:
         if self._config.format is not None:
@@ -150,6 +154,12 @@ def _fields(item: SourceRecord, format: Format, columns: Mapping[str, str]) -> _
     if isinstance(chat, Fault):
         return _Fields(output=sha256_json(_as_text(dict(item.record))), group_value=group, fault=chat.code, fault_reason=chat.reason)
     return _from_chat(chat)._replace(group_value=group)
+
+
+def _kept(item: SourceRecord, names: Sequence[str]) -> str | None:
+    if item.record is None or not names:
+        return None
+    return json.dumps({name: _as_text(item.record.get(name)) for name in names}, ensure_ascii=True)
 
 
 def _from_chat(chat: Chat) -> _Fields:

@@ -5,7 +5,7 @@ import inspect
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from pipeline_config.environment import read_secret
 from pipeline_config.errors import ConfigError, EvaluationError
@@ -14,7 +14,9 @@ from pipeline_config.metric_names import short_name
 from tasks.evaluate.json_answers import read_schema
 from tasks.evaluate.metric_kinds import Better, custom_metrics
 from tasks.files import sha256_file
-from tasks.rows import Message
+
+if TYPE_CHECKING:
+    from tasks.rows import Message  # it brings polars, and configurations are checked before anything heavy is imported
 
 _WHERE = "evaluation.metrics"
 _SHAPE = "a function (answer: str, expected: str, prompt: Sequence[Message]) -> float"
@@ -27,7 +29,7 @@ class RowMetric(Protocol):
     `"neither"` where only a range is good.
     """
 
-    def __call__(self, *, answer: str, expected: str, prompt: Sequence[Message]) -> float:
+    def __call__(self, *, answer: str, expected: str, prompt: Sequence["Message"]) -> float:
         """A finite number.
 
         Args:
@@ -95,7 +97,7 @@ def code_of(metric: str) -> str:
     return sha256_file(Path(source)) if source else metric
 
 
-def score_rows(metric: str, expected: Sequence[str], answers: Sequence[str], prompts: Sequence[Sequence[Message]]) -> list[float]:
+def score_rows(metric: str, expected: Sequence[str], answers: Sequence[str], prompts: Sequence[Sequence["Message"]]) -> list[float]:
     """The number of each row.
 
     Raises:
@@ -109,7 +111,7 @@ def score_rows(metric: str, expected: Sequence[str], answers: Sequence[str], pro
     ]
 
 
-def _score(function: RowMetric, metric: str, at: int, answer: str, expected: str, prompt: Sequence[Message]) -> float:
+def _score(function: RowMetric, metric: str, at: int, answer: str, expected: str, prompt: Sequence["Message"]) -> float:
     where = f"metric {short_name(metric)}, test row {at}"
     try:
         value = function(answer=answer, expected=expected, prompt=prompt)

@@ -137,7 +137,7 @@ class _Journal:
         for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
             try:
                 row_id, exchanged, verdict = json.loads(line)
-            except ValueError:  # the last line of a process that was killed
+            except ValueError:  # empty, or the last line of a process that was killed
                 continue
             self._given[row_id, exchanged] = verdict
 
@@ -148,7 +148,7 @@ class _Journal:
         with self._lock:
             self._given[row_id, exchanged] = verdict
             with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps([row_id, exchanged, verdict]) + "\n")
+                stream.write("\n" + json.dumps([row_id, exchanged, verdict]))  # in front: the line before may have been cut off
 
     def scores(self, duels: Sequence[_Duel], *, swapped: bool) -> list[float]:
         return [

@@ -62,11 +62,7 @@ def describe(config: PipelineConfig, context: RunContext, evaluated: EvaluationR
     lines = [
         f"**Verdict: {report.verdict}** on {evaluated.rows} test rows. Approval policy: `{config.registry.approval}`.",
         "",
-        "| | accuracy | macro-F1 | perplexity |",
-        "| --- | --- | --- | --- |",
-        _figures_line("base", evaluated.base),
-        _figures_line("tuned", evaluated.tuned),
-        *([_figures_line(f"champion {evaluated.champion_name}", evaluated.champion)] if evaluated.champion else []),
+        *_figure_lines(evaluated),
         "",
         "| gate | value | threshold | outcome | reason |",
         "| --- | --- | --- | --- | --- |",
@@ -87,8 +83,14 @@ def _report_link(context: RunContext) -> list[str]:
     return [f"[Report]({context.mlflow_run_url}/artifacts/{RUN_PAGE}), and the model card in `{MODEL_CARD}`, among the version's files"]
 
 
-def _figures_line(name: str, figures: Figures) -> str:
-    return " | ".join([f"| {name}", *(_number(figures.get(metric)) for metric in ("accuracy", "macro_f1", "perplexity"))]) + " |"
+def _figure_lines(evaluated: EvaluationResult) -> list[str]:
+    """A line for each metric that anybody has a figure of, a column for each contender."""
+    measured: dict[str, Figures] = {"base": evaluated.base, "tuned": evaluated.tuned}
+    if evaluated.champion is not None:
+        measured[f"champion {evaluated.champion_name}"] = evaluated.champion
+    names = dict.fromkeys(name for figures in measured.values() for name, value in figures.values.items() if value is not None)
+    lines = [[name, *(_number(figures.get(name)) for figures in measured.values())] for name in names]
+    return [f"| {' | '.join(cells)} |" for cells in (["", *measured], ["---"] * (len(measured) + 1), *lines)]
 
 
 def _number(value: float | None) -> str:

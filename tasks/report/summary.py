@@ -160,7 +160,21 @@ def notes_of(config: PipelineConfig, parts: RunParts) -> list[str]:
         notes.append("the base answered freely: there are no labels, or too many, to restrict it to")
     if parts.judged is not None and parts.judged.report.earlier:
         notes.append(_look(parts.judged.report))
-    return [*notes, *(f"report: {fault}" for fault in parts.faults)]
+    return [*notes, *(_notes_on_evidence(evaluated) if evaluated is not None else []), *(f"report: {fault}" for fault in parts.faults)]
+
+
+def _notes_on_evidence(evaluated: EvaluationResult) -> list[str]:
+    """What makes the evaluation weaker evidence than it looks."""
+    notes = []
+    if evaluated.decided_before:
+        noun = "artifact was" if evaluated.decided_before == 1 else "artifacts were"
+        notes.append(f"{evaluated.decided_before} other {noun} judged by these test rows before: each time they say a little less")
+    if evaluated.judge_failures:
+        notes.append(f"the judge gave no verdict on {evaluated.judge_failures} rows ({evaluated.judge_fault}): `judge` was not measured")
+    if given_away := evaluated.safety.get("any"):
+        kinds = ", ".join(f"{kind} {count}" for kind, count in evaluated.safety.items() if count and kind not in ("any", "answers"))
+        notes.append(f"{given_away} answers of the tuned model hold personal data or secrets that nobody gave it ({kinds})")
+    return notes
 
 
 def _look(report: GateReport) -> str:

@@ -51,12 +51,15 @@ def curl_line(endpoint: Mapping[str, str], message: str) -> str:
 
 def _figures(summary: Mapping[str, Any]) -> Table:
     table = Table(title=f"{summary['test_rows']} test rows", title_justify="left")
-    for column in ("", "accuracy", "macro-F1", "perplexity"):
-        table.add_column(column, justify="left" if not column else "right")
-    for key, label in _CONTENDERS.items():
-        figures = summary["metrics"][key]
-        if any(value is not None for value in figures.values()):
-            table.add_row(label, *(_number(figures[name]) for name in ("accuracy", "macro_f1", "perplexity")))
+    measured = {key: figures for key, figures in summary["metrics"].items() if any(value is not None for value in figures.values())}
+    shown = {key: label for key, label in _CONTENDERS.items() if key in measured}
+    table.add_column("")
+    for label in shown.values():
+        table.add_column(label, justify="right")
+    for name in dict.fromkeys(name for figures in measured.values() for name in figures):
+        values = [measured[key].get(name) for key in shown]
+        if any(value is not None for value in values):
+            table.add_row(name, *map(_number, values))
     return table
 
 

@@ -11,6 +11,7 @@ import pytest
 from deployments.cli.validate import validate
 from pipeline_config.data import DataConfig, PresidioConfig, SensitiveConfig
 from pipeline_config.errors import ConfigError
+from pipeline_config.evaluation import EvaluationConfig
 from pipeline_config.gates import GateConfig, OverfittingGate, ThresholdGate
 from pipeline_config.loading import load_config
 from pipeline_config.model import ModelConfig
@@ -49,6 +50,13 @@ def test_fit_data_exits_with_zero_and_says_what_became_of_each_row(
     files = list((workspace / "validate").glob("*/quarantine.parquet"))
     assert len(files) == 1
     assert str(files[0]) in shown
+
+
+def test_a_metric_that_cannot_be_imported_is_said_before_anything_is_read(tmp_path: Path, workspace: Path) -> None:
+    config = pipeline(data_config(write_jsonl(tmp_path / "a.jsonl", tickets())), ModelConfig())
+    with pytest.raises(ConfigError, match="no metric 'no_such_package:politeness'"):
+        validate(config.model_copy(update={"evaluation": EvaluationConfig(metrics=("no_such_package:politeness",))}))
+    assert not workspace.exists()
 
 
 def test_what_is_unusual_about_the_training_settings_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

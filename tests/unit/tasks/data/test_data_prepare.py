@@ -20,7 +20,7 @@ from tasks.data.assignments import ASSIGNMENTS, merge
 from tasks.data.prepare import prepare_data, require_balance
 from tasks.data.quarantine import QUARANTINE, count_by_code
 from tasks.data.split import SIDES, SPLIT
-from tasks.rows import Row, answer_of, messages_digest, read_rows
+from tasks.rows import TEST_COLUMNS, Row, answer_of, messages_digest, read_rows
 from tests.unit.tasks.data.data_builders import data_config, labelled_csv, prepare, template, ticket, tickets, write_csv, write_jsonl
 
 
@@ -447,3 +447,25 @@ def test_banking77_is_prepared_within_seconds_and_its_own_leaks_are_quarantined(
     require_balance(prepared.counts)
     if limits:
         assert (prepared.counts.train, prepared.counts.test) == (2500, 400)
+
+
+def test_columns_to_divide_figures_by_are_kept_beside_the_test_rows(tmp_path: Path) -> None:
+    rows = [{**row, "tier": "gold" if at % 3 else None, "year": at % 2} for at, row in enumerate(tickets())]
+    config = data_config(write_jsonl(tmp_path / "a.jsonl", rows), source={"slice_columns": ("tier", "year")})
+    prepared, plain = prepare(config, tmp_path / "out"), prepare(data_config(tmp_path / "a.jsonl"), tmp_path / "plain")
+    columns = pl.read_parquet(prepared.folder / TEST_COLUMNS)
+    test = {row["row_id"]: row["messages"][1]["content"] for row in sides(prepared)["test"]}
+    kept = {row["input"]: (row["tier"], str(row["year"])) for row in rows}
+    assert columns.columns == ["row_id", "source", "tier", "year"]
+    assert {row_id: (tier, year) for row_id, _, tier, year in columns.iter_rows()} == {row_id: kept[text] for row_id, text in test.items()}
+    assert set(columns["source"]) == {"a.jsonl"}
+    assert pl.read_parquet(plain.folder / TEST_COLUMNS).columns == ["row_id", "source"]
+    assert prepared.digest == plain.digest
+
+
+def test_a_column_that_only_the_test_file_has_is_enough(tmp_path: Path) -> None:
+    train, test = write_jsonl(tmp_path / "a.jsonl", tickets()), [{**ticket(n + 50), "tier": "gold"} for n in range(3)]
+    source = {"test_path": write_jsonl(tmp_path / "b.jsonl", test), "slice_columns": ("tier",)}
+    columns = pl.read_parquet(prepare(data_config(train, source=source), tmp_path / "out").folder / TEST_COLUMNS)
+    assert columns.select("source", "tier").rows() == [("b.jsonl", "gold")] * 3
+    assert "unknown column `tier`" in refusal(data_config(train, source={"slice_columns": ("tier",)}), tmp_path / "other")

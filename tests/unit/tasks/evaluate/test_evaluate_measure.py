@@ -19,15 +19,18 @@ from tasks.artifacts import EvaluationResult, Figures, PreparedData, Rival, Trai
 from tasks.batching import PADDED, mean_loss
 from tasks.chat import encode_last_answer, encode_row
 from tasks.engine import open_engine
+from tasks.evaluate.classes import CLASSES, CONFUSION
 from tasks.evaluate.contenders import list_labels, sample
 from tasks.evaluate.exposure import RIVALS
 from tasks.evaluate.judging import judge_evaluation
 from tasks.evaluate.measure import measure
 from tasks.evaluate.outcomes import PREDICTIONS, read_outcomes
+from tasks.evaluate.scores import SCORES
 from tasks.manifest import read_manifest, write_manifest
 from tasks.rows import Message, Row, answer_of, prompt_of, read_rows
 from tasks.stages import StageResult
 from tests.builders import INSTRUCTION, make_prepared, make_row, make_trained, tiny_base, tiny_tokenizer
+from tests.unit.tasks.evaluate.metric_of_a_user import vowels
 
 QUEUES = ("access", "hardware", "network")
 TRAIN = [make_row(f"the laptop number {n} is broken", QUEUES[n % 3]) for n in range(12)]
@@ -225,6 +228,85 @@ def test_what_was_answered_once_is_not_asked_again(world: World) -> None:
     assert (first.reused, again.reused) == (False, True)
     assert again.value == first.value
     assert world.said == []
+
+
+def test_a_metric_can_be_added_later_without_answering_again(world: World) -> None:
+    before = world.measure(world.two).value
+    changed = world.config.evaluation.model_copy(update={"metrics": ("rouge1", "tests.unit.tasks.evaluate.metric_of_a_user:vowels")})
+    world.config = world.config.model_copy(update={"evaluation": changed})
+    result = world.measure(world.two).value
+    assert world.said == ["figures of all contenders"]
+    assert set(result.tuned.values) == {"accuracy", "rouge1", "vowels"}
+    assert result.custom == {"vowels": "lower"}
+    assert result.tuned.get("accuracy") == before.tuned.get("accuracy")
+    answers = pl.read_parquet(result.folder / PREDICTIONS)["tuned"]
+    assert pl.read_parquet(result.folder / SCORES)["tuned.vowels"].to_list() == [
+        vowels(answer=text, expected="", prompt=()) for text in answers
+    ]
+
+
+def test_every_row_has_its_scores_and_they_are_what_the_figures_are_made_of(world: World) -> None:
+    result = world.measure(world.two, world.rival(world.one)).value
+    scores = pl.read_parquet(result.folder / SCORES)
+    assert scores["row_id"].to_list() == [row["row_id"] for row in TEST]
+    assert scores["cluster"].to_list() == [row["group"] for row in TEST]
+    for name, figures in (("base", result.base), ("tuned", result.tuned), ("champion", result.champion)):
+        assert figures is not None
+        assert scores[f"{name}.accuracy"].mean() == figures.get("accuracy")
+        tokens, nats = scores[f"{name}.loss_tokens"].sum(), scores[f"{name}.loss"].sum()
+        assert math.exp(nats / tokens) == pytest.approx(figures.get("perplexity"))
+    assert "base.eos_rate" not in scores.columns, "the base is made to end with the label"
+    assert result.base.get("eos_rate") is None
+    assert scores["tuned.eos_rate"].mean() == result.tuned.get("eos_rate")
+    assert scores["slice.label"].to_list() == [answer_of(row) for row in TEST]
+    assert {"slice.length", "slice.language"} < set(scores.columns)
+    assert pl.read_parquet(result.folder / CLASSES)["contender"].unique().sort().to_list() == ["base", "champion", "tuned"]
+    assert pl.read_parquet(result.folder / CONFUSION)["rows"].sum() == 3 * len(TEST)
+
+
+def test_whether_an_answer_stopped_by_itself_is_what_the_engine_says(world: World) -> None:
+    result = world.measure(world.two).value
+    engine = open_engine(world.config.model, world.folder)
+    engine.load_adapter("v2", world.two.artifact)
+    answers = engine.answer([prompt_of(row) for row in TEST], adapter="v2", max_new_tokens=8, batch_size=4)
+    stopped = [float(answer.finish_reason == "stop") for answer in answers]
+    assert pl.read_parquet(result.folder / SCORES)["tuned.eos_rate"].to_list() == stopped
+
+
+def test_answers_that_were_generated_alone_give_the_latency_and_the_artifact_its_size(world: World) -> None:
+    result = world.measure(world.two, world.rival(world.one)).value
+    size = sum(path.stat().st_size for path in world.two.artifact.rglob("*") if path.is_file())
+    assert result.artifact_mib == size / (1 << 20)
+    assert result.latency_ms is not None
+    assert result.latency_ms > 0
+    assert [result.base.get(name) for name in ("latency_ms", "artifact_mib")] == [None, None]
+    again = world.measure(world.two, world.rival(world.one)).value
+    assert again.latency_ms == result.latency_ms, "it is kept with the answers, or a second run would have another report"
+
+
+def test_how_often_the_same_rows_have_decided_is_counted(world: World) -> None:
+    assert world.measure(world.one).value.decided_before == 0
+    assert world.measure(world.two).value.decided_before == 1
+    assert world.measure(world.one).value.decided_before == 0, "it is what was known when it was judged"
+    world.prepared = make_prepared(
+        world.folder / "fresh", TRAIN, TRAIN[:2], [make_row(f"mail {n} is lost", QUEUES[n % 3]) for n in range(9)]
+    )
+    assert world.measure(world.two).value.decided_before == 0
+
+
+def test_free_text_is_measured_as_text_and_says_how(world: World) -> None:
+    world.prepared = world.prepared.model_copy(update={"labels": None})
+    result = world.measure(world.two).value
+    assert result.tasks == ("text",)
+    assert {"bleu", "chrf", "rougeL", "exact_match", "length_ratio", "eos_rate"} < set(result.tuned.values)
+    assert set(result.signatures) == {"bleu", "chrf"}
+    assert result.base.get("eos_rate") is not None
+    assert not (result.folder / CLASSES).exists()
+
+
+def test_what_the_tuned_model_gives_away_is_counted(world: World) -> None:
+    safety = world.measure(world.two).value.safety
+    assert (safety["answers"], safety["any"]) == (len(TEST), 0)
 
 
 def test_a_reused_result_needs_neither_torch_nor_transformers(world: World) -> None:

@@ -20,7 +20,22 @@ from tasks.evaluate.perplexity import RowLoss, perplexity_of
 from tasks.evaluate.sheets import Measured, Scheme, Sheet, measure_sheet
 
 LABELS = ["access", "hardware", "network", "printing"]
-WORDS = ["the", "vpn", "drops", "hourly,", "please", "restart", "your", "router", "and", "tell", "us", "it", "helped.", "Thanks!\nBest"]
+WORDS = [
+    "the",
+    "vpn",
+    "drops",
+    "hourly,",
+    "please",
+    "restarting",
+    "restarted",
+    "router",
+    "and",
+    "tell",
+    "us",
+    "it",
+    "helped.",
+    "Thanks!\nBest",
+]
 ROUGE = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
 

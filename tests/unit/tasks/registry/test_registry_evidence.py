@@ -85,7 +85,8 @@ def test_the_description_tells_a_reviewer_what_to_decide_on(evaluated: Evaluatio
     text = describe(make_config(), CONTEXT, evaluated, judged)
     for part in (
         "**Verdict: pass** on 10 test rows",
-        "| tuned | 0.9123 | 0.9 |  |",
+        "| accuracy | 0.1 | 0.9123 |",
+        "| macro_f1 |  | 0.9 |",
         "0.91 \\| at least 0.8",
         "(http://mlflow/run)",
         "a" * 64,

@@ -138,6 +138,30 @@ def test_notes_say_what_was_done_in_another_way_than_usual() -> None:
     assert not any("padded" in note for note in summary_of(parts("pass"), False)["notes"])
 
 
+def test_notes_say_what_weakens_the_evidence() -> None:
+    safety = {"secret": 0, "email": 2, "phone": 1, "any": 2, "answers": 4}
+    changes = {"decided_before": 3, "judge_failures": 5, "judge_fault": "the judge answers HTTP 500", "safety": safety}
+    notes = summary_of(parts("pass").model_copy(update={"evaluated": EVALUATED.model_copy(update=changes)}), False)["notes"]
+    assert any(note.startswith("3 other artifacts were judged by these test rows before") for note in notes)
+    assert "the judge gave no verdict on 5 rows (the judge answers HTTP 500): `judge` was not measured" in notes
+    assert "2 answers of the tuned model hold personal data or secrets that nobody gave it (email 2, phone 1)" in notes
+    one = EVALUATED.model_copy(update={"decided_before": 1})
+    assert any("1 other artifact was" in note for note in summary_of(parts("pass").model_copy(update={"evaluated": one}), False)["notes"])
+    words = ("test rows before", "the judge", "personal data")
+    assert not any(word in note for note in summary_of(parts("pass"), False)["notes"] for word in words)
+
+
+def test_every_figure_that_anybody_has_is_in_the_summary_and_in_the_table() -> None:
+    tuned = Figures(values={"accuracy": 0.75, "rougeL": 0.4242, "bleu": None})
+    summary = summary_of(parts("fail").model_copy(update={"evaluated": EVALUATED.model_copy(update={"tuned": tuned})}), False)
+    jsonschema.validate(summary, SCHEMA)
+    assert (summary["metrics"]["tuned"]["rougeL"], summary["metrics"]["base"]["rougeL"]) == (0.4242, None)
+    lines = {line.split()[1]: line for line in shown(summary).splitlines() if line.startswith("│") and len(line.split()) > 2}
+    assert "0.424" in lines["rougeL"]
+    assert lines["accuracy"].index("0.250") < lines["accuracy"].index("0.750"), "base before tuned"
+    assert "bleu" not in lines, "nobody has it"
+
+
 def test_notes_say_which_training_settings_were_mapped_or_are_unusual() -> None:
     training = TrainingConfig.model_validate({"warmup_ratio": 0.1, "learning_rate": 0.5})
     notes = summarise(CONFIG.model_copy(update={"training": training}), context(), parts("pass"), "passed", None, None)["notes"]
