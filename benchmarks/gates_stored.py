@@ -51,8 +51,8 @@ def _rates(name: str, scores: Scores) -> Iterator[tuple[str, float]]:
 def _pair(scores: Scores, other: str) -> Scores:
     """Tuned and one other, which takes the champion's place; each row for itself, and all of them seen by nobody."""
     kept = {"tuned": "tuned", other: "champion"}
-    named = ((*name.split(".", 1), column) for name, column in scores.numbers.items())
-    numbers = {f"{kept[who]}.{metric}": column for who, metric, column in named if who in kept}
+    named = [(name.split(".", 1), column) for name, column in scores.numbers.items()]
+    numbers = {f"{kept[who]}.{metric}": column for (who, metric), column in named if who in kept}
     answers = {"expected": scores.answers["expected"], **{kept[who]: scores.answers[who] for who in kept}}
     return Scores(np.arange(scores.rows), numbers, answers, {})
 
