@@ -6,12 +6,18 @@ from typing import Any
 
 import polars as pl
 
-from tasks.artifacts import CurvePoint, EvaluationResult, Figures, TrainedModel
+from pipeline_config.pipeline import PipelineConfig
+from tasks.artifacts import CurvePoint, EvaluationResult, Figures, GateEvidence, PreparedData, RowCounts, TrainedModel
 from tasks.evaluate.gates_case import Case
+from tasks.evaluate.judging import judge_evaluation, keep_for_rejudging
 from tasks.evaluate.leakage import Leaks
 from tasks.evaluate.looks import FIRST, Look
 from tasks.evaluate.outcomes import read_outcomes
 from tasks.evaluate.stored_rows import read_scores
+from tasks.files import SUMMARY, run_folder, write_json
+from tasks.manifest import TRAIN_ROWS
+from tasks.rows import Row, messages_digest, to_messages, write_rows
+from tasks.stages import StageResult
 
 CONTENDERS = ("base", "tuned", "champion")
 
@@ -74,3 +80,46 @@ def case_of(evaluation: EvaluationResult, *, leaks: Leaks | None = None, look: L
 def answers(right: int, rows: int) -> list[str]:
     """So many right answers, and wrong ones after them."""
     return ["right"] * right + ["wrong"] * (rows - right)
+
+
+def make_row(name: str, text: str) -> Row:
+    """A chat of one turn whose right answer is `right`."""
+    messages = to_messages(None, text, "right")
+    return {"row_id": name, "digest": messages_digest(messages), "group": name, "messages": messages}
+
+
+def write_prepared(folder: Path) -> PreparedData:
+    """Three rows on each side, none of which says what another does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for side in ("train", "validation", "test"):
+        write_rows(folder / f"{side}.parquet", [make_row(f"{side} {at}", f"{side} text {at}") for at in range(3)])
+    counts = RowCounts(read=9, train=3, validation=3, test=3, quarantined=0, duplicates=0, unselected=0, set_aside=0)
+    return PreparedData(folder=folder, digest="d" * 64, training_digest="t" * 64, instruction=None, labels=None, counts=counts)
+
+
+def write_trained(folder: Path, *rows: Row) -> TrainedModel:
+    """A model that says it was trained on these rows."""
+    (folder / "artifact").mkdir(parents=True, exist_ok=True)
+    pl.DataFrame({"digest": [row["digest"] for row in rows]}, schema={"digest": pl.String}).write_parquet(folder / "artifact" / TRAIN_ROWS)
+    return make_trained(folder)
+
+
+def evaluated_in(workspace: Path, right: int, rows: int) -> StageResult[EvaluationResult]:
+    """An evaluation in the workspace's store, in which the base has every row wrong."""
+    folder = workspace / "store" / "evaluate" / f"{right}-{rows}"
+    plain = write_evaluation(folder, {"base": answers(0, rows), "tuned": answers(right, rows)})
+    return StageResult("evaluate", EvaluationResult.model_validate(plain.model_dump()), f"{right}-{rows}", 0.0, False)
+
+
+def write_finished_run(
+    workspace: Path, config: PipelineConfig, *, right: int = 180, rows: int = 200, run_id: str = "run-1"
+) -> GateEvidence:
+    """What a run leaves in its folder, as far as judging again and topping up read it."""
+    prepared, trained = write_prepared(workspace / "prepared"), write_trained(workspace / "trained")
+    evaluated, folder = evaluated_in(workspace, right, rows), run_folder(workspace, run_id)
+    judged = judge_evaluation(config.gates, workspace, prepared, trained, evaluated, config_digest="c" * 64)
+    keep_for_rejudging(folder, workspace, prepared, trained, evaluated.value, judged.value)
+    write_json(folder / "config.json", config.as_json())
+    gates = [gate.model_dump(mode="json") for gate in judged.value.report.gates]
+    write_json(folder / SUMMARY, {"run_id": run_id, "verdict": judged.value.report.verdict, "test_rows": rows, "gates": gates})
+    return judged.value
