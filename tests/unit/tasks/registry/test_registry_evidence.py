@@ -47,9 +47,7 @@ def judged(tmp_path: Path) -> GateEvidence:
     return GateEvidence(path=tmp_path / "report.json", digest="b" * 64, report=report)
 
 
-def test_a_report_that_judges_a_finished_run_again_makes_no_version(
-    tmp_path: Path, evaluated: EvaluationResult, judged: GateEvidence
-) -> None:
+def test_a_report_that_judges_a_run_again_makes_no_version(tmp_path: Path, evaluated: EvaluationResult, judged: GateEvidence) -> None:
     again = judged.model_copy(update={"report": judged.report.model_copy(update={"rejudges": "f" * 64})})
     prepared = make_prepared(tmp_path / "prepared", ROWS[:1], ROWS[:1], ROWS)
     with pytest.raises(PromotionRefused, match="judges a finished run again"):
