@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from pipeline_config.pipeline import PipelineConfig
-from tasks.artifacts import CurvePoint, EvaluationResult, Figures, GateEvidence, PreparedData, RowCounts, TrainedModel
+from tasks.artifacts import CurvePoint, EvaluationResult, Figures, Fit, GateEvidence, PreparedData, RowCounts, SideFit, TrainedModel
 from tasks.evaluate.gates_case import Case
 from tasks.evaluate.judging import judge_evaluation, keep_for_rejudging
 from tasks.evaluate.leakage import Leaks
@@ -58,6 +58,7 @@ def write_evaluation(
         "champion": found.get("champion"),
         "champion_name": "desk-v1" if "champion" in answers else None, "champion_fault": None, "champion_seen_rows": sum(saw or ()),
         "tuned_train_accuracy": 0.9, "base_constrained": True,
+        "fit": Fit(**{side: SideFit(rows=rows, loss=0.4, familiar=rows // 2) for side in ("train", "validation", "test")}),
     }  # fmt: skip
     return EvaluationResult.model_construct(**(values | changes))
 
