@@ -14,7 +14,7 @@ TUNEGATE := $(BIN)/tunegate
 OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config "$(CONFIG)") $(if $(SET),--set "$(SET)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast test-methods bench-data bench-train bench-methods bench-overfit peers lint clean
+.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast test-methods bench-data bench-train bench-methods bench-overfit bench-gates peers lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ bench-methods: $(READY) ## all seven methods on Banking77, into benchmarks/resul
 
 bench-overfit: $(READY) ## the overfitting verdict on fifty trainings, into benchmarks/results/overfit.json; a killed one goes on
 	@$(BIN)/python -m benchmarks.overfit
+
+bench-gates: $(READY) ## how often gates pass and hold what they should, into benchmarks/results/gates.json; EVALUATIONS="FOLDER ..." adds some
+	@$(BIN)/python -m benchmarks.gates $(EVALUATIONS)
 
 peers: $(READY) ## environments of the tools that benchmarks compare with, under peers in the workspace (about 3 GB)
 	@$(BIN)/python -m benchmarks.peers

@@ -1,7 +1,7 @@
 """Evaluations made up for the benchmark of the gates, and their judgement by the pipeline's own code."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ def gate_of(kind: str, metric: str = "accuracy", margin: float = MARGIN) -> Gate
     return NonInferiorityGate(kind="non_inferiority", metric=metric, threshold=margin)
 
 
-@lru_cache(maxsize=None)
+@cache
 def judge_counts(kind: str, rows: int, gained: int, lost: int, *, second: bool = False) -> Judged:
     """A comparison in accuracy of two models that have one or the other right on so many rows, and both on the rest."""
     same = rows - gained - lost
@@ -71,8 +71,14 @@ def _right(scores: Scores, contender: str) -> tuple[bool, ...]:
 
 
 def _judge(
-    gate: GateConfig, rows: int, outcomes: Outcomes, tuned: Mapping[str, float], other: Mapping[str, float], scores: Scores | None, look: Look
-) -> Judged:  # fmt: skip
+    gate: GateConfig,
+    rows: int,
+    outcomes: Outcomes,
+    tuned: Mapping[str, float],
+    other: Mapping[str, float],
+    scores: Scores | None,
+    look: Look,
+) -> Judged:
     evaluation = EvaluationResult(
         folder=Path(), rows=rows, base=Figures(values=dict(other)), tuned=Figures(values=dict(tuned)), tfidf=Figures(),
         champion=Figures(values=dict(other)), champion_name="champion", champion_fault=None, champion_seen_rows=0,

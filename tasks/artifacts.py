@@ -225,7 +225,7 @@ class GateResult(Record):
 
     `interval` is two-sided: a comparison is read off it, and beside an absolute figure it is only shown. `level` is what lies outside each
     of its ends: 0.025, or 0.01 where the artifact had been judged before. `rows` is the number of test rows that count here. `more_rows`
-    is how many more would decide a comparison that is held, if the rates stay as they are. A gate on slices has one of `slices` for each.
+    is how many more would decide a gate that is held, if the rates stay as they are. A gate on slices has one of `slices` for each.
     """
 
     name: str

@@ -87,6 +87,7 @@ class Candidate:
     stored_config: dict[str, Any] | None = None
     judged_artifact: str | None = None
     config_digest: str | None = None
+    rejudges: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     parity: list[dict[str, Any]] = field(default_factory=list)
     base: BaseIdentity = BASE
@@ -104,6 +105,7 @@ class Candidate:
             config_digest=self.config_digest or config_digest(self.config),
             gates=tuple(_gate(kind, outcome) for kind, outcome in self.outcomes.items()),
             verdict=self.verdict,
+            rejudges=self.rejudges,
         )
         files = {name: self.folder / name for name in (GATE_REPORT, CONFIG, PREDICTIONS, PARITY)}
         files[GATE_REPORT].write_text(report.model_dump_json())

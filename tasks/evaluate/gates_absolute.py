@@ -24,7 +24,8 @@ def judge_threshold(name: str, gate: ThresholdGate, case: Case) -> GateResult:
     text += f", {bound(gate.threshold, gate.direction)} is required"
     rows = found.rows if by_row else None
     if by_row and found.rows < gate.min_rows:
-        return result_of(name, gate, "hold", f"{text}, on {gate.min_rows} rows or more; held", found.value, found.interval, rows, LEVEL)
+        text, more = f"{text}, on {gate.min_rows} rows or more; held", gate.min_rows - found.rows
+        return result_of(name, gate, "hold", text, found.value, found.interval, rows, LEVEL, more)
     return result_of(name, gate, "pass" if met else "fail", text, found.value, found.interval, rows, LEVEL)
 
 

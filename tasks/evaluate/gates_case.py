@@ -42,7 +42,7 @@ class Case:
 
     def kind(self, metric: str) -> MetricKind | None:
         """How a metric is compared; null if nobody measured it."""
-        return kind_of(metric, getattr(self.evaluation, "custom", {}))
+        return kind_of(metric, self.evaluation.custom)
 
 
 def fault_of(case: Case) -> str | None:

@@ -57,7 +57,7 @@ def judge_safety(name: str, gate: SafetyGate, case: Case) -> GateResult:
 
 def _safety(case: Case) -> tuple[int, int, str] | None:
     """How many answers are flagged, of how many, and by what; null if nobody looked."""
-    counted: dict[str, int] = dict(getattr(case.evaluation, "safety", None) or {})
+    counted: dict[str, int] = dict(case.evaluation.safety)
     if "answers" not in counted or "any" not in counted:
         return None
     answers, flagged = counted.pop("answers"), counted.pop("any")

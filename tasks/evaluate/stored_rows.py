@@ -63,7 +63,7 @@ class Scores:
 
     def unseen_by_champion(self) -> "Scores":
         """The rows that the champion was not trained on."""
-        return self if self.saw is None or not self.saw.any() else self._some(~self.saw)
+        return self if self.saw is None or not self.saw.any() else self.some(~self.saw)
 
     def slices(self, by: str) -> Mapping[str, int] | None:
         """Rows of each value of a slice, sorted by value; null if there is no such slice."""
@@ -74,14 +74,15 @@ class Scores:
 
     def where(self, by: str, *values: str) -> "Scores":
         """The rows with one of these values of a slice."""
-        return self._some(np.isin(self.divided[by].astype(str), values) & (self.divided[by] != np.array(None)))
+        return self.some(np.isin(self.divided[by].astype(str), values) & (self.divided[by] != np.array(None)))
 
     def answers_digest(self) -> str:
         """What was asked, expected and answered."""
         ids = [] if self.row_ids is None else list(self.row_ids)
         return sha256_json([ids, *([name, list(self.answers[name])] for name in sorted(self.answers))])
 
-    def _some(self, kept: NDArray[np.bool_]) -> "Scores":
+    def some(self, kept: NDArray[np.bool_]) -> "Scores":
+        """Those of the rows that are marked."""
         return Scores(
             self.clusters[kept],
             {name: Column(column.values[kept], column.measured[kept]) for name, column in self.numbers.items()},

@@ -1,5 +1,6 @@
 """Presets, files and overrides become one configuration, or one error that lists every fault."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_config.errors import ConfigError
-from pipeline_config.loading import config_digest, load_config
+from pipeline_config.loading import config_digest, load_config, load_over
 
 
 def faults(*overrides: str, preset: str = "demo", file: Path | None = None) -> str:
@@ -108,6 +109,44 @@ def test_the_gates_that_guard_production_cannot_be_removed(gate: str) -> None:
     assert "at least one gate of kind" in faults(*overrides)
 
 
+def test_a_runs_own_configuration_is_whole_and_no_preset_shines_through(tmp_path: Path) -> None:
+    stored = load_config("smoke", None, ["gates.beats_base=null", "training.adapter.dropout=0.2"])
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(stored.as_json()))
+    assert load_config("demo", file) == stored
+    assert load_over(file) == stored
+    changed = load_over(file, None, ["gates.min_accuracy=0.9", "gates.safe.kind=safety"])
+    assert changed.gates["min_accuracy"].threshold == 0.9
+    assert set(changed.gates) == {*stored.gates, "safe"}
+
+
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        ("{kind: threshold, metric: acuracy, threshold: 1}", "gates.mine.metric: 'acuracy' is not among evaluation.metrics; did you mean"),
+        ("{kind: superiority, metric: politeness}", "'politeness' is not among evaluation.metrics"),
+        ("{kind: threshold, metric: perplexity, threshold: 2}", "perplexity is better when lower, so its gate needs `max`"),
+        ("{kind: threshold, threshold: 0.9, direction: max}", "accuracy is better when higher, so its gate needs `min`"),
+        ("{kind: superiority, metric: latency_ms}", "two models cannot be compared by latency_ms"),
+        ("{kind: non_inferiority, metric: length_ratio}", "two models cannot be compared by length_ratio"),
+        ("{kind: slices, metric: artifact_mib, threshold: 9, direction: max}", "no slice of the rows can be judged by it"),
+        ("{kind: slices, test: non_inferiority, threshold: 0.1, thresholds: {mail: 0}}", "a margin has to be above 0"),
+        ("{kind: non_inferiority, threshold: 0}", "gates.mine.threshold"),
+    ],
+)  # fmt: skip
+def test_a_gate_that_could_not_be_judged_is_refused(gate: str, message: str) -> None:
+    assert message in faults(f"gates.mine={gate}")
+
+
+def test_gates_may_name_what_the_configuration_measures_and_nothing_else() -> None:
+    listed = "evaluation.metrics=[rouge1, 'shop.measures:politeness', perplexity]"
+    gates = load_config("demo", None, [listed, "gates.polite={kind: superiority, metric: politeness}"]).gates
+    assert "polite" in gates
+    assert "'rouge2' is not among evaluation.metrics; did you mean `rouge1`?" in faults(
+        listed, "gates.mine={metric: rouge2, threshold: 0.3}"
+    )
+
+
 def test_nan_is_no_threshold() -> None:
     assert "gates.min_accuracy" in faults("gates.min_accuracy=.nan")
 
@@ -119,7 +158,7 @@ def test_the_digest_follows_every_value() -> None:
 
 def test_faults_are_found_before_anything_heavy_is_imported() -> None:
     code = (
-        "import sys\nfrom pipeline_config.loading import load_config\n"
+        "import sys\nfrom pipeline_config.loading import load_over, load_config\n"
         "try: load_config('demo', None, ['training.epoch=1'])\nexcept Exception: pass\n"
         "print({'torch', 'transformers', 'prefect', 'mlflow', 'polars'} & sys.modules.keys())"
     )

@@ -146,6 +146,19 @@ def test_the_order_of_the_source_makes_no_difference(tmp_path: Path) -> None:
     assert sides(one) == sides(other)
 
 
+def test_more_test_rows_are_other_data_and_train_no_other_model(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", tickets(each=100))
+    few, more, other = (
+        prepare(data_config(path, max_train_rows=40, **limit), tmp_path / str(at))
+        for at, limit in enumerate(({"max_test_rows": 10}, {"max_test_rows": 20}, {"max_test_rows": 10, "canaries": 1}))
+    )
+    assert few.digest != more.digest
+    assert few.training_digest == more.training_digest
+    assert other.training_digest != few.training_digest
+    assert sides(few)["train"] == sides(more)["train"]
+    assert sides(few)["validation"] == sides(more)["validation"]
+
+
 def test_any_changed_row_changes_the_digest(tmp_path: Path) -> None:
     one = prepared_from(tmp_path, tickets())
     assert prepared_from(tmp_path, [*tickets(), ticket(77)]).digest != one.digest

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipeline_config.errors import PromotionRefused
 from pipeline_config.loading import config_digest, stored_config_digest
 from tasks.artifacts import EvaluationResult, Figures, GateEvidence, GateReport, GateResult, RunContext
 from tasks.files import read_json, write_json
@@ -44,6 +45,14 @@ def judged(tmp_path: Path) -> GateEvidence:
     report = GateReport(artifact_digest="a" * 64, data_digest="d", config_digest="c", gates=(gate,), verdict="pass")
     write_json(tmp_path / "report.json", report.model_dump(mode="json"))
     return GateEvidence(path=tmp_path / "report.json", digest="b" * 64, report=report)
+
+
+def test_a_report_that_judges_a_run_again_makes_no_version(tmp_path: Path, evaluated: EvaluationResult, judged: GateEvidence) -> None:
+    again = judged.model_copy(update={"report": judged.report.model_copy(update={"rejudges": "f" * 64})})
+    prepared = make_prepared(tmp_path / "prepared", ROWS[:1], ROWS[:1], ROWS)
+    with pytest.raises(PromotionRefused, match="judges a finished run again"):
+        collect(tmp_path, make_config(), prepared, evaluated, again)
+    assert collect(tmp_path, make_config(), prepared, evaluated, judged)["gate_report.json"] == judged.path
 
 
 def test_parity_rows_are_spread_over_the_test_rows_with_their_own_answers(tmp_path: Path, evaluated: EvaluationResult) -> None:

@@ -57,6 +57,7 @@ def test_a_version_that_passed_is_fetched_and_let_through(registry: FakeRegistry
         ({"outcomes": {**PASSED, "threshold": "not_applicable"}}, "gates amount to hold"),
         ({"outcomes": {"threshold": "pass", "overfitting": "pass"}}, "lacks the gates improvement, non_inferiority"),
         ({"judged_artifact": "0" * 64}, "judges another artifact"),
+        ({"rejudges": "0" * 64}, "judges a finished run again"),
         ({"tags": {"tunegate.artifact_digest": "0" * 64}}, "its files are artifact"),
         ({"tags": {"tunegate.gate_report_digest": "0" * 64}}, "not the one that it was registered with"),
         ({"config_digest": "0" * 64}, "not the one that was judged"),
