@@ -18,7 +18,7 @@ from pipeline_config.gates import expand_short_form
 from pipeline_config.passing import OpenSection
 from pipeline_config.pipeline import PipelineConfig
 
-PresetName = Literal["demo", "smoke", "banking77"]
+PresetName = Literal["demo", "smoke", "banking77", "replies"]
 """The presets in `presets/`. A literal, so that Prefect's form offers them as a list."""
 
 PRESETS = Path(__file__).parent / "presets"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-Preset = Annotated[str, typer.Option("--preset", metavar="NAME", help="Starting point: demo, smoke or banking77.")]
+Preset = Annotated[str, typer.Option("--preset", metavar="NAME", help="Starting point: demo, smoke, banking77 or replies.")]
 ConfigFile = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help="YAML file with the differences from the preset, or the config.json of a run."),

@@ -144,7 +144,7 @@ def test_the_form_offers_presets_as_a_list_with_titles_and_descriptions(machine_
     with open_client(machine_up) as client:
         parameters = client.get("/deployments/name/finetune/finetune").json()["parameter_openapi_schema"]["properties"]
 
-    assert parameters["preset"]["enum"] == ["demo", "smoke", "banking77"]
+    assert parameters["preset"]["enum"] == ["demo", "smoke", "banking77", "replies"]
     assert all(parameter["title"] != name and parameter["description"] for name, parameter in parameters.items())
 
 
