@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_config.data import ChecksConfig, DataConfig, SensitiveConfig, SourceConfig, SplitConfig
@@ -230,7 +230,6 @@ def with_fit_rows(name: str, messy: list[dict[str, object]]) -> list[dict[str, o
     return messy[: len(messy) // 2] + fit + messy[len(messy) // 2 :]
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     rows=ROWS,
     test_rows=st.none() | ROWS,
