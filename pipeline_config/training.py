@@ -86,8 +86,8 @@ class TrainingConfig(OpenSection):
         if self.passed().get("train_sampling_strategy") == "batch_rebalance":
             raise ValueError("`train_sampling_strategy: batch_rebalance` spreads rows over processes, and training runs in one")
         start = str(self.lora.init_lora_weights)
-        if self.method == "qlora" and start.startswith(("pissa", "olora")):
-            raise ValueError(f"`lora.init_lora_weights: {start}` changes the base, which QLoRA keeps in 4 bits: use method `lora`")
+        if self.method == "qlora" and start.startswith(("pissa", "olora", "mica")):
+            raise ValueError(f"`lora.init_lora_weights: {start}` works on the base's weights, which QLoRA has in 4 bits: use method `lora`")
         return self
 
 
