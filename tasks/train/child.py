@@ -72,7 +72,8 @@ def _train(request: TrainingRequest, parent_gone: threading.Event) -> int:
     validation = [encode_row(base.tokenizer, row) for row in read_rows(request.data_folder / "validation.parquet")]
     _require_something_to_learn(training)
     pad_id = base.tokenizer.pad_token_id or 0
-    _use_liger(request, base.model, training[:4], pad_id)
+    samples = _samples(request, training)
+    _use_liger(request, base.model, samples, pad_id)
     set_seed(request.training.seed)
     text = TaskText(instruction=request.instruction, encode=partial(encode_plain, base.tokenizer))
     model = method.attach(base.model, request.training, text)
@@ -81,7 +82,7 @@ def _train(request: TrainingRequest, parent_gone: threading.Event) -> int:
         use_lean_layers(model)
     precision = forward_precision(model, request.model.dtype)
     with precision():
-        layout = _choose_layout(request, model, training[:4], pad_id)
+        layout = _choose_layout(request, model, samples, pad_id)
     folder = request.folder / SCRATCH / "checkpoints"
     arguments = trainer_arguments(request.training, folder, len(training), _optimizer(request, method))
     order = order_for(layout.name, arguments, training, trainer_fields(request.training).get("train_sampling_strategy"))
@@ -100,6 +101,14 @@ def _train(request: TrainingRequest, parent_gone: threading.Event) -> int:
     digest = _write_artifact(request, base, method, model)
     emit(_finished(trainer, request, curve, artifact_digest=digest, base_digest=base.identity.digest, rate=reporter.tokens_per_second()))
     return 0
+
+
+def _samples(request: TrainingRequest, rows: list[EncodedRow]) -> list[EncodedRow]:
+    """Rows to check layouts and kernels with, padded half of what a step of training has: that takes less memory than the step will."""
+    from tasks.batching import rows_to_check
+
+    tokens = sum(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows)
+    return rows_to_check(rows, request.training.per_device_train_batch_size * tokens // len(rows) // 2)
 
 
 def _choose_layout(request: TrainingRequest, model: Any, rows: list[EncodedRow], pad_id: int) -> Any:
