@@ -53,6 +53,12 @@ class PipelineConfig(Section):
         halves = [name for name in ("bf16", "fp16") if (self.training.model_extra or {}).get(name) in (True, "true")]
         if halves and self.model.dtype == "float32":
             raise ValueError(f"training.{halves[0]}: `model.dtype` says in which precision the base is, and it is float32: give one")
+        products = self.training.qlora.bnb_4bit_compute_dtype
+        if self.training.method == "qlora" and products not in (None, self.model.dtype):
+            raise ValueError(
+                f"training.qlora.bnb_4bit_compute_dtype: evaluation and serving compute in `model.dtype`, which is {self.model.dtype}, "
+                f"and training would in {products}: leave it null, or change `model.dtype`"
+            )
         return self
 
     @model_validator(mode="after")

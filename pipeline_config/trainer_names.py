@@ -59,6 +59,7 @@ REFUSED: Mapping[str, str] = {
     **_because("a run must not change its batch size unseen; lower `training.per_device_train_batch_size`", "auto_find_batch_size"),
     **_because("losses are weighted by tokens, always", "average_tokens_across_devices"),
     **_because("training, evaluation and serving load the base in `model.dtype`", "bf16_full_eval", "fp16_full_eval"),
+    **_because("which of Liger's kernels are used is fixed: those that leave the loss to tunegate", "liger_kernel_config"),
     **_because("packed rows and a cache of keys and values exclude each other", "use_cache"),
     **_because("a GPU is used where there is one; hide it with CUDA_VISIBLE_DEVICES=", "use_cpu", "no_cuda", "use_mps_device"),
     **_because(

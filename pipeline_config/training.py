@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
+from pipeline_config.base import Section
 from pipeline_config.methods import (
     AdapterSettings,
     BuiltIn,
@@ -33,6 +34,13 @@ def _method(value: Any) -> Any:
 
 def _scheduler(value: Any) -> Any:
     return None if value is None else TRAINER.check("lr_scheduler_type", value)
+
+
+class Purpose(Section):
+    """A value outside its usual range that was chosen for these rows and this base, and why. With another value it says nothing."""
+
+    value: float
+    why: str = Field(min_length=1)
 
 
 class TrainingConfig(OpenSection):
@@ -68,6 +76,9 @@ class TrainingConfig(OpenSection):
         3, ge=1, description="validation passes without improvement before training stops; null: never"
     )
     load_best_model_at_end: bool = Field(True, description="ship the checkpoint with the lowest validation loss, not the last one")
+    on_purpose: dict[str, Purpose] = Field(
+        {}, description="why a value is unusual, by key, such as `lora.learning_rate`; a run's notes say it"
+    )
     seed: int = Field(17, ge=0, description="seed of adapter initialisation, row order and dropout")
 
     @property
@@ -85,10 +96,18 @@ class TrainingConfig(OpenSection):
             )
         if self.passed().get("train_sampling_strategy") == "batch_rebalance":
             raise ValueError("`train_sampling_strategy: batch_rebalance` spreads rows over processes, and training runs in one")
+        unknown = [key for key in self.on_purpose if not self._has(key)]
+        if unknown:
+            raise ValueError(f"`on_purpose.{unknown[0]}`: there is no key `training.{unknown[0]}`")
         start = str(self.lora.init_lora_weights)
-        if self.method == "qlora" and start.startswith(("pissa", "olora")):
-            raise ValueError(f"`lora.init_lora_weights: {start}` changes the base, which QLoRA keeps in 4 bits: use method `lora`")
+        if self.method == "qlora" and start.startswith(("pissa", "olora", "mica")):
+            raise ValueError(f"`lora.init_lora_weights: {start}` works on the base's weights, which QLoRA has in 4 bits: use method `lora`")
         return self
+
+    def _has(self, key: str) -> bool:
+        section, _, name = key.rpartition(".")
+        holder = getattr(self, section, None) if section in METHOD_NAMES else self if not section else None
+        return isinstance(holder, OpenSection) and name in type(holder).model_fields
 
 
 class SettledTraining(TrainingConfig):

@@ -6,18 +6,17 @@ with padded rows like every layout.
 """
 
 import functools
-import importlib
-import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-from pipeline_config.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
 
 VARLEN, FLEX = "varlen", "flex"
 """Keys of `tasks.attention.Blocks`: the lengths of the rows, and which kernel is meant."""
+
+KERNELS = {VARLEN: "varlen flash attention", FLEX: "flex attention"}
+"""What a person knows them by."""
 
 
 def cuda_attention(blocks: dict[str, Any]) -> Callable[..., "torch.Tensor"] | None:
@@ -122,37 +121,3 @@ def _flex(*, compiled: bool) -> Any:
     from torch.nn.attention.flex_attention import flex_attention as flex
 
     return torch.compile(flex) if compiled else flex
-
-
-def use_liger(model: Any, loss: Callable[[], float], tolerance: float) -> str | None:
-    """Puts Liger's kernels for norms, rotary embeddings and feed-forward layers into a base model, where package and GPU are there.
-
-    Its fused loss is left out: ours is computed on the tokens that carry it and on nothing else. The kernels replace transformers' own for
-    the whole process and cannot be taken out again, so a difference ends the run.
-
-    Args:
-        loss: the model's loss on some padded rows; called before and after.
-        tolerance: largest relative difference of the two.
-
-    Returns:
-        What was done, for a note; None where package or GPU are missing.
-
-    Raises:
-        ModelError: the loss is another one with these kernels.
-    """
-    import torch
-
-    if not torch.cuda.is_available() or importlib.util.find_spec("liger_kernel") is None:
-        return None
-    liger = importlib.import_module("liger_kernel.transformers.monkey_patch")
-    if model.config.model_type not in liger.MODEL_TYPE_TO_APPLY_LIGER_FN:
-        return f"Liger has no kernels for {model.config.model_type}: it is not used"
-    before = loss()
-    liger._apply_liger_kernel_to_instance(model, cross_entropy=False, fused_linear_cross_entropy=False)
-    after = loss()
-    if not abs(after - before) <= tolerance * abs(before):
-        raise ModelError(
-            f"with Liger's kernels the loss is {after:.6g}", where=model.config.model_type, expected=f"{before:.6g}",
-            hint="uninstall liger_kernel, or install another version",
-        )  # fmt: skip
-    return "Liger's kernels are used"

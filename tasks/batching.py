@@ -65,9 +65,12 @@ def pack_in_blocks(rows: Sequence["EncodedRow"], pad_id: int) -> Batch:
     """As :func:`pack`, with `tasks.attention.Blocks` in place of the mask where that is less work."""
     shared = shared_prefix_length(rows)
     lengths = _own_lengths(rows, shared)
-    if len(rows) * max(lengths) * (shared + max(lengths)) >= (shared + sum(lengths)) ** 2:
-        return pack(rows, pad_id)
-    return _without_mask(rows, shared, make_blocks(lengths, shared))
+    return _without_mask(rows, shared, make_blocks(lengths, shared)) if _save_work(lengths, shared) else pack(rows, pad_id)
+
+
+def _save_work(lengths: Sequence[int], shared: int) -> bool:
+    """Whether blocks of rows that are this long behind their prefix have fewer scores than a mask over all."""
+    return len(lengths) * max(lengths) * (shared + max(lengths)) < (shared + sum(lengths)) ** 2
 
 
 def pack_for(kernel: str, rows: Sequence["EncodedRow"], pad_id: int) -> Batch:
@@ -216,6 +219,29 @@ class LayoutChoice:
     refused: tuple[Refusal, ...]
 
 
+def rows_to_check(rows: Sequence["EncodedRow"], most_tokens: int) -> list["EncodedRow"]:
+    """Rows of different lengths to try layouts on: the shortest, the longest, and two between.
+
+    Of the longest so many are passed over that the four, padded, are `most_tokens` at most, lest the check takes more memory than training
+    does, and that blocks hold them: beside one that is much longer, the others would be laid out under a mask, and blocks not tried at all.
+    If no four do, it is two: enough for one to see the other where it must not.
+    """
+    by_length = sorted(rows, key=_length)
+    for count in (4, 2):
+        for share in (1.0, 0.9, 0.75, 0.5, 0.25):
+            places = {round(share * (len(rows) - 1) * part / (count - 1)) for part in range(count)}
+            chosen = [by_length[place] for place in sorted(places)]
+            shared = shared_prefix_length(chosen)
+            fits = len(chosen) * _length(chosen[-1]) <= most_tokens
+            if fits and len(chosen) > 1 and _save_work(_own_lengths(chosen, shared), shared):
+                return chosen
+    return by_length[:2]
+
+
+def _length(row: "EncodedRow") -> int:
+    return len(row["prompt_ids"]) + len(row["completion_ids"])
+
+
 def choose_layout(model: Any, rows: Sequence["EncodedRow"], pad_id: int, *, tolerance: float) -> LayoutChoice:
     """The fastest layout that gives this model the loss and the gradients of padded rows.
 
@@ -223,7 +249,7 @@ def choose_layout(model: Any, rows: Sequence["EncodedRow"], pad_id: int, *, tole
     window is found out. Rows longer than the true window may be rare, and of thousands of tokens only a few would be outside.
 
     Args:
-        rows: a few rows of different lengths.
+        rows: a few rows of different lengths, such as :func:`rows_to_check` picks. All are used at once.
         tolerance: largest relative difference of the two losses; rounding in bf16 needs about 1e-2, fp32 1e-5. The norm of the gradient
             may differ by ten times as much.
     """
@@ -245,8 +271,7 @@ def _candidates(device: Any) -> list[Layout]:
 
 
 def _windows_to_try(model: Any, rows: Sequence["EncodedRow"]) -> list[int | None]:
-    shortest = min(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows)
-    return [None, max(2, shortest // 2)] if has_window(model) else [None]
+    return [None, max(2, min(map(_length, rows)) // 2)] if has_window(model) else [None]
 
 
 def _measure(layout: Layout, model: Any, rows: Sequence["EncodedRow"], pad_id: int, window: int | None) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """The tracking port on an MLflow server."""
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -44,14 +43,6 @@ class MlflowTracker:
         entries = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
         for start in range(0, len(entries), _MOST_PARAMS):
             self._ask(partial(self._client.log_batch, run_id, params=entries[start : start + _MOST_PARAMS]))
-
-    def log_metrics(self, run_id: str, points: Mapping[str, float], step: int) -> None:
-        """See :class:`tasks.tracking.Tracker`."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        entries = [Metric(key, value, now, step) for key, value in points.items()]
-        self._ask(lambda: self._client.log_batch(run_id, metrics=entries))
 
     def log_points(self, run_id: str, points: Sequence[MetricPoint]) -> None:
         """See :class:`tasks.tracking.Tracker`. Run, name, time, step and value are the key of a value in the server's table."""

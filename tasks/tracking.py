@@ -52,10 +52,6 @@ class Tracker(Protocol):
         """Keeps settings, by dotted key."""
         ...
 
-    def log_metrics(self, run_id: str, points: Mapping[str, float], step: int) -> None:
-        """Keeps one point of each named curve, measured now."""
-        ...
-
     def log_points(self, run_id: str, points: Sequence[MetricPoint]) -> None:
         """Keeps points in one call.
 

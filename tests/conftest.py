@@ -1,11 +1,17 @@
-"""Fixtures for tests that need the real local services."""
+"""Fixtures for tests that need the real local services, and how many examples a property is tried with."""
 
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from pipeline_config.environment import Machine
 from tests.machines import running
+
+# No deadlines: how long an example takes says more of what else runs on this machine than of our code.
+settings.register_profile("full", deadline=None)
+settings.register_profile("fast", deadline=None, max_examples=20)
+settings.load_profile("full")
 
 
 @pytest.fixture(scope="session")

@@ -130,11 +130,6 @@ class FakeTracker:
     def log_params(self, run_id: str, params: Mapping[str, object]) -> None:
         self._known(run_id).params |= {key: str(value) for key, value in params.items()}
 
-    def log_metrics(self, run_id: str, points: Mapping[str, float], step: int) -> None:
-        curves = self._known(run_id).points
-        for key, value in points.items():
-            curves.setdefault(key, []).append((step, value))
-
     def log_points(self, run_id: str, points: Sequence[MetricPoint]) -> None:
         curves = self._known(run_id).points
         self.calls += 1

@@ -124,9 +124,11 @@ def stop_processes(folder: Path, records: Sequence[ProcessRecord], patience: flo
     Returns:
         The records of services of which something had to be killed.
     """
+    # Who they are is seen now: once its parent is gone, an orphan looks like the service itself.
+    deeper = {process for record in records for process in _opened_deeper(record)}
     for record in records:
         _ask_to_end(_opened_sessions(record))
-    _wait(lambda: [record for record in records if _opened_sessions(record)], patience)
+    _wait(lambda: [record for record in records if _opened_sessions(record) or deeper.intersection(_belongings(record))], patience)
     for record in records:
         _ask_to_end(_own_session(record))
     left = _wait(lambda: [record for record in records if _belongings(record)], patience)
@@ -184,6 +186,12 @@ def _opened_sessions(record: ProcessRecord) -> list[psutil.Process]:
     own = {_group(process) for process in processes if process.pid in tops}
     opened = {_group(process) for process in processes if _parent(process) in tops} - own
     return [process for process in processes if _group(process) in opened]
+
+
+def _opened_deeper(record: ProcessRecord) -> list[psutil.Process]:
+    """What is neither of the service's own session nor of those that it opened."""
+    others = {*_own_session(record), *_opened_sessions(record)}
+    return [process for process in _belongings(record) if process not in others]
 
 
 def _tops(processes: Sequence[psutil.Process]) -> list[psutil.Process]:

@@ -24,9 +24,10 @@ def find_refusals(table: pl.DataFrame) -> pl.DataFrame:
     """
     plain = pl.col("output").str.slice(0, _READ).str.to_lowercase().str.replace_all("[’‘`´]", "'").str.replace_all(r"\s+", " ")
     read = plain.str.strip_chars_start(_BEFORE).str.strip_chars_end(_AFTER)
-    short = table.filter(pl.col("output").str.len_chars() <= _LONGEST).select("row_id", "output", read=read)
-    declining = short.filter(pl.any_horizontal(pl.col("read").str.contains(pattern) for pattern in REFUSALS))
-    found = declining.filter(~pl.col("output").is_in(_labels(table["output"])))
+    answers = table.filter(pl.col("output").str.len_chars() <= _LONGEST, ~pl.col("output").is_in(_labels(table["output"])))
+    if answers.is_empty():  # as with labels alone, where the expressions need not even be compiled
+        return faults_of([])
+    found = answers.select("row_id", read=read).filter(pl.any_horizontal(pl.col("read").str.contains(pattern) for pattern in REFUSALS))
     return faults_of([(row_id, "REFUSAL", "output begins as a refusal does") for row_id in found["row_id"].sort()])
 
 

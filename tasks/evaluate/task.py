@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
@@ -15,10 +16,12 @@ from tasks.artifacts import EvaluationResult, GateEvidence, GateReport, Prepared
 from tasks.evaluate.contenders import Progress
 from tasks.evaluate.judging import judge_evaluation, keep_for_rejudging
 from tasks.evaluate.measure import measure
+from tasks.evaluate.outcomes import PREDICTIONS
 from tasks.files import run_folder
 from tasks.mlflow_tracking import MlflowTracker
 from tasks.planning import plan
 from tasks.stages import StageResult
+from tasks.tracking import MetricPoint
 
 _SECONDS_BETWEEN_LINES = 10.0
 
@@ -47,7 +50,10 @@ def evaluate_model(
     """
     progress = progress_lines(get_run_logger().info, time.monotonic)
     result = measure(config, context.workspace, prepared.value, trained.value, rival, progress)
-    MlflowTracker(read_machine().mlflow_url).log_metrics(context.mlflow_run_id, tracked_figures(result.value), trained.value.steps)
+    point = MetricPoint(
+        step=trained.value.steps, milliseconds=answered_at(result.value.folder), values=tracked_figures(result.value)
+    )  # fmt: skip
+    MlflowTracker(read_machine().mlflow_url).log_points(context.mlflow_run_id, [point])
     return result
 
 
@@ -71,6 +77,11 @@ def judge(
     tracker.set_tags(context.mlflow_run_id, {"tunegate.verdict": report.verdict, "mlflow.note.content": markdown(report)})
     tracker.log_file(context.mlflow_run_id, result.value.path)
     return result
+
+
+def answered_at(folder: Path) -> int:
+    """When an evaluation's answers were written, in milliseconds since 1970. A result that is reused was measured in an earlier run."""
+    return int((folder / PREDICTIONS).stat().st_mtime * 1000)
 
 
 def tracked_figures(evaluation: EvaluationResult) -> dict[str, float]:

@@ -45,7 +45,12 @@ def _save(model: Any, folder: Path, base_name: str) -> None:
 
 
 def _load(tree: Any, name: str, folder: Path) -> Any:
-    """Puts stored adapters on a tree, which becomes a BottleneckModel with the first of them."""
+    """Puts stored adapters on a tree, which becomes a BottleneckModel with the first of them.
+
+    Raises:
+        ModelError: they do not fit or are not whole. A tree that held others is then as it was before.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from tasks.methods.bottleneck import BottleneckModel, Shape
@@ -53,12 +58,13 @@ def _load(tree: Any, name: str, folder: Path) -> Any:
     stored = read_json(folder / _CONFIG)
     if stored.get("peft_type") != _TYPE:
         raise ModelError(f"the weights are {stored.get('peft_type')}", where=name, expected=_TYPE)
-    shape = Shape(**{key: stored[key] for key in ("placement", "bottleneck_size", "activation", "dropout")})
     model = tree if isinstance(tree, BottleneckModel) else BottleneckModel(tree)
     try:
+        shape = Shape(**{key: stored[key] for key in ("placement", "bottleneck_size", "activation", "dropout")})
         model.add(name, shape).load_state_dict(load_file(folder / _WEIGHTS, device=str(model.device)))
-    except RuntimeError as error:
-        model.remove(name)
+    except (RuntimeError, KeyError, OSError, SafetensorError) as error:
+        if name in model.sets:
+            model.remove(name)
         raise ModelError(f"the adapters do not fit this base: {error}", where=name, expected="a base of the same shape") from error
     return model
 

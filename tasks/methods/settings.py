@@ -1,10 +1,10 @@
 """From what the configuration says to what a run trains with, and what a person should know of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline_config.training import METHOD_NAMES, SettledTraining, TrainingConfig
+from pipeline_config.training import METHOD_NAMES, Purpose, SettledTraining, TrainingConfig
 from tasks.methods.defaults import Defaults
 
 _FILLED = ("learning_rate", "epochs", "warmup_steps", "lr_scheduler_type", "weight_decay", "max_grad_norm")
@@ -60,7 +60,7 @@ def settle(training: TrainingConfig) -> Settled:
     """Fills what is null with the method's defaults, and says what is unusual.
 
     What `training` says for every method comes first, then what the method's own section says, then the method's default. Sections that the
-    method does not read are set back: a change there is no reason to train again.
+    method does not read are set back, and so is what only explains: a change there is no reason to train again.
 
     Raises:
         ConfigError: there is no such method.
@@ -74,7 +74,7 @@ def settle(training: TrainingConfig) -> Settled:
 def settle_with(training: TrainingConfig, defaults: Defaults) -> Settled:
     """:func:`settle` with the method's defaults at hand."""
     mapped = training.mapped()
-    dropped = {*mapped, *training.names.refused, *_unread_sections(training.method)}
+    dropped = {*mapped, *training.names.refused, *_unread_sections(training.method), "on_purpose"}
     values = {name: value for name, value in training.model_dump().items() if name not in dropped}
     for older in mapped.values():
         values |= older.keys
@@ -83,7 +83,7 @@ def settle_with(training: TrainingConfig, defaults: Defaults) -> Settled:
         said = own.pop(name, None)
         values[name] = next(value for value in (values[name], said, getattr(defaults, name)) if value is not None)
     settled = SettledTraining.model_validate(values)
-    notes = [*(older.note for older in mapped.values()), *_unusual(settled, defaults)]
+    notes = [*(older.note for older in mapped.values()), *_unusual(settled, defaults, training.on_purpose)]
     if training.custom and training.method in METHOD_NAMES:
         notes.append(f"training.custom is for methods of other packages: {training.method} does not read it")
     return Settled(training=settled, notes=tuple(notes))
@@ -98,23 +98,30 @@ def _unread_sections(method: str) -> set[str]:
     return {*METHOD_NAMES, "custom"} - set(_sections(method)) if method in METHOD_NAMES else set()
 
 
-def _unusual(training: SettledTraining, defaults: Defaults) -> Iterator[str]:
+def _unusual(training: SettledTraining, defaults: Defaults, purposes: Mapping[str, Purpose]) -> Iterator[str]:
+    for key, value, usual, whom in _looked_at(training, defaults):
+        if not usual.low <= value <= usual.high:
+            said = purposes.get(f"{training.method}.{key}") or purposes.get(key)
+            ordinary = f"usual{whom} is {usual.low:g} to {usual.high:g}"
+            if said is not None and said.value == value:
+                yield f"training.{key} is {value:g} on purpose: {said.why} ({ordinary})"
+            else:
+                yield f"training.{key} is {value:g}; {ordinary}: {usual.why}"
+
+
+def _looked_at(training: SettledTraining, defaults: Defaults) -> Iterator[tuple[str, float, _Usual, str]]:
+    """Key, value, usual range, and for whom it is usual."""
     low, high = defaults.usual_rates
-    yield from _outside("learning_rate", training.learning_rate, _Usual(low, high, defaults.why), f" for {training.method}")
+    yield "learning_rate", training.learning_rate, _Usual(low, high, defaults.why), f" for {training.method}"
     if training.warmup_steps < 1:
-        yield from _outside("warmup_steps", training.warmup_steps, _WARMUP_SHARE)
+        yield "warmup_steps", training.warmup_steps, _WARMUP_SHARE, ""
     sections = _sections(training.method)
     for key, usual in _USUAL.items():
         section, _, name = key.rpartition(".")
         if not section or section in sections:
-            yield from _outside(key, getattr(getattr(training, section) if section else training, name), usual)
+            yield key, getattr(getattr(training, section) if section else training, name), usual, ""
     if "lora" in sections:
-        yield from _outside("lora.lora_alpha / lora.r", training.lora.lora_alpha / training.lora.r, _ALPHA)
-
-
-def _outside(key: str, value: float, usual: _Usual, whom: str = "") -> Iterator[str]:
-    if not usual.low <= value <= usual.high:
-        yield f"training.{key} is {value:g}; usual{whom} is {usual.low:g} to {usual.high:g}: {usual.why}"
+        yield "lora.lora_alpha / lora.r", training.lora.lora_alpha / training.lora.r, _ALPHA, ""
 
 
 def trainer_fields(training: SettledTraining) -> dict[str, Any]:

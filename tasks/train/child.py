@@ -71,15 +71,18 @@ def _train(request: TrainingRequest, parent_gone: threading.Event) -> int:
     training = [encode_row(base.tokenizer, row) for row in read_rows(request.data_folder / "train.parquet")]
     validation = [encode_row(base.tokenizer, row) for row in read_rows(request.data_folder / "validation.parquet")]
     _require_something_to_learn(training)
+    pad_id = base.tokenizer.pad_token_id or 0
+    samples = _samples(request, training)
+    _use_liger(request, base.model, samples, pad_id)
     set_seed(request.training.seed)
     text = TaskText(instruction=request.instruction, encode=partial(encode_plain, base.tokenizer))
     model = method.attach(base.model, request.training, text)
     hold_in_fp32(model)
     if model.device.type == "cpu":
         use_lean_layers(model)
-    pad_id, precision = base.tokenizer.pad_token_id or 0, forward_precision(model, request.model.dtype)
+    precision = forward_precision(model, request.model.dtype)
     with precision():
-        layout = _choose_layout(request, model, training[:4], pad_id)
+        layout = _choose_layout(request, model, samples, pad_id)
     folder = request.folder / SCRATCH / "checkpoints"
     arguments = trainer_arguments(request.training, folder, len(training), _optimizer(request, method))
     order = order_for(layout.name, arguments, training, trainer_fields(request.training).get("train_sampling_strategy"))
@@ -100,13 +103,36 @@ def _train(request: TrainingRequest, parent_gone: threading.Event) -> int:
     return 0
 
 
+def _samples(request: TrainingRequest, rows: list[EncodedRow]) -> list[EncodedRow]:
+    """Rows to check layouts and kernels with, padded half of what a step of training has: that takes less memory than the step will."""
+    from tasks.batching import rows_to_check
+
+    tokens = sum(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows)
+    return rows_to_check(rows, request.training.per_device_train_batch_size * tokens // len(rows) // 2)
+
+
 def _choose_layout(request: TrainingRequest, model: Any, rows: list[EncodedRow], pad_id: int) -> Any:
+    from tasks.attention_cuda import KERNELS
     from tasks.batching import choose_layout
 
     choice = choose_layout(model, rows, pad_id, tolerance=_TOLERANCE[request.model.dtype])
     for refusal in choice.refused:
         emit(Note(text=f"layout {refusal.layout} is not used, training falls back to a slower one: {refusal.why}"))
+    if model.device.type == "cuda":
+        emit(Note(text=f"attention on the GPU is computed by {KERNELS.get(choice.layout.name, 'what the model has itself')}"))
     return choice.layout
+
+
+def _use_liger(request: TrainingRequest, model: Any, rows: list[EncodedRow], pad_id: int) -> None:
+    from tasks.batching import PADDED, mean_loss
+    from tasks.methods.settings import trainer_fields
+    from tasks.train.liger import use_liger
+
+    wanted = trainer_fields(request.training).get("use_liger_kernel")
+    loss = partial(mean_loss, PADDED, model, rows, rows_per_batch=len(rows), pad_id=pad_id)
+    note = use_liger(model, wanted, loss, max(1e-3, _TOLERANCE[request.model.dtype]))
+    if note is not None:
+        emit(Note(text=note))
 
 
 def _optimizer(request: TrainingRequest, method: Any) -> str:

@@ -259,8 +259,8 @@ class SealCheckpoints(TrainerCallback):
 def trainer_arguments(training: SettledTraining, folder: Path, rows: int, optimizer: str) -> TrainingArguments:
     """Trainer's arguments; what it would hide (NaN losses) or send somewhere (reports, hub) is off.
 
-    Fields that were given under Trainer's own names go in as they are. Of those that are set here, only the last three can be given,
-    and the optimizer, which :func:`tasks.train.optimizers.choose_optimizer` has looked at.
+    Fields that were given under Trainer's own names go in as they are. Of those that are set here, only the last ones can be given, and
+    two of these are seen to elsewhere: the optimizer by :func:`tasks.train.optimizers.choose_optimizer`, kernels by `tasks.train.liger`.
     """
     steps_per_epoch = math.ceil(rows / (training.per_device_train_batch_size * training.gradient_accumulation_steps))
     every = math.ceil(steps_per_epoch / training.evals_per_epoch)
@@ -298,6 +298,7 @@ def trainer_arguments(training: SettledTraining, folder: Path, rows: int, optimi
             "dataloader_pin_memory": False,
             **trainer_fields(training),
             "optim": optimizer,
+            "use_liger_kernel": False,
         },
     )
     if arguments.n_gpu > 1:

@@ -1,6 +1,7 @@
 """Who may import whom, read from the syntax trees. Each test says how many modules it looked at."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def modules() -> dict[str, ast.Module]:
 MODULES = modules()
 
 
+@cache
 def imports(tree: ast.Module) -> set[str]:
     """Dotted names of everything imported, inside functions too."""
     found: set[str] = set()

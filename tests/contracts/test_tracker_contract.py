@@ -78,8 +78,8 @@ def test_a_run_keeps_all_that_it_is_given(place: Place, tmp_path: Path) -> None:
     run_id, path = place.open_run(), tmp_path / "data_page.html"
     path.write_text("<!doctype html>ä")
     place.tracker.log_params(run_id, {"data.source.path": "rows.jsonl", "data.canaries": 0})
-    place.tracker.log_metrics(run_id, {"loss": 0.5}, 1)
-    place.tracker.log_metrics(run_id, {"loss": 0.25}, 2)
+    place.tracker.log_points(run_id, [MetricPoint(step=1, milliseconds=1_000, values={"loss": 0.5})])
+    place.tracker.log_points(run_id, [MetricPoint(step=2, milliseconds=2_000, values={"loss": 0.25})])
     place.tracker.log_file(run_id, path, "data")
     place.tracker.log_file(run_id, path)
     place.tracker.set_tags(run_id, {"verdict": "pass"})
@@ -137,7 +137,6 @@ def test_a_run_that_is_not_there_is_refused(place: Place) -> None:
     for refused in (
         lambda: place.tracker.log_dataset(unknown, dataset()),
         lambda: place.tracker.log_params(unknown, {"key": 1}),
-        lambda: place.tracker.log_metrics(unknown, {"loss": 1.0}, 1),
         lambda: place.tracker.log_points(unknown, [MetricPoint(step=1, milliseconds=1, values={"loss": 1.0})]),
     ):
         with pytest.raises(RegistryError):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from peft import LoraConfig, PrefixTuningConfig, PromptTuningConfig, get_peft_model
 
-from tasks.attention_cuda import use_liger
 from tasks.batching import BLOCKS, FLEX, PACKED, PADDED, VARLEN, Layout, choose_layout, mean_loss, summed_loss, to_device
 from tasks.methods.soft import SoftPromptModel
+from tasks.train.liger import use_liger
 from tests.architectures import FAMILIES, random_rows, tiny_model
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
@@ -54,7 +54,19 @@ def test_soft_prompts_in_bf16_are_trained_by_a_kernel_for_cuda(config: type) -> 
     assert choice.layout in (VARLEN, FLEX), choice.refused
 
 
-def test_liger_changes_no_loss() -> None:
-    pytest.importorskip("liger_kernel", reason="Liger is not installed")
+def test_liger_is_left_alone_where_nobody_wants_it() -> None:
     model = tiny_model("llama", **SIZE).cuda()
-    assert use_liger(model, lambda: mean_loss(PADDED, model, ROWS, rows_per_batch=4, pad_id=0), 1e-3) == "Liger's kernels are used"
+    kernels = {type(module).forward for module in model.modules()}
+    assert use_liger(model, False, lambda: 0.0, 1e-3) is None
+    assert {type(module).forward for module in model.modules()} == kernels
+
+
+def test_liger_changes_neither_the_loss_nor_the_layout() -> None:
+    pytest.importorskip("liger_kernel", reason="Liger is not installed")
+    model = tiny_model("llama", **SIZE).bfloat16().cuda()
+    note = use_liger(model, None, lambda: mean_loss(PADDED, model, ROWS, rows_per_batch=4, pad_id=0), 1e-2)
+    assert note is not None
+    assert note.startswith("Liger's kernels are used")
+    torch.manual_seed(0)
+    choice = choose_layout(get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear")), ROWS, 0, tolerance=1e-2)
+    assert choice.layout in (VARLEN, FLEX), choice.refused

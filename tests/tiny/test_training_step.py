@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from pipeline_config.errors import TrainingError
 from pipeline_config.training import LoraSettings, TrainingConfig
-from tasks.batching import BLOCKS, PACKED, PADDED, Layout, mean_loss
+from tasks.batching import BLOCKS, PACKED, PADDED, Layout, choose_layout, mean_loss
 from tasks.chat import EncodedRow
 from tasks.methods import METHODS
 from tasks.methods.settings import settle
@@ -182,6 +182,23 @@ def test_adapters_are_held_in_fp32_beside_a_rounded_base_that_stays_rounded(base
     hold_in_fp32(model)
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     assert {p.dtype for p in model.parameters() if not p.requires_grad} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_bottleneck_adapters_are_trained_on_a_base_in_4_bits(tmp_path: Path, dtype: str) -> None:
+    config = tiny_base(tmp_path / "base").model_copy(update={"dtype": dtype})
+    torch.manual_seed(1)
+    model = METHODS["adapter"].attach(load_base(config, tmp_path, "nf4").model, TrainingConfig(method="adapter"))
+    hold_in_fp32(model)
+    before = {name: weights.detach().clone() for name, weights in model.named_parameters()}
+    assert any(weights.dtype == torch.uint8 for weights in before.values())
+    assert choose_layout(model, UNEVEN[:4], 0, tolerance=1e-5 if dtype == "float32" else 1e-2).layout is BLOCKS
+    trainer = make_trainer(model, UNEVEN, tmp_path / "run", dtype=dtype, method="adapter", epochs=4, per_device_train_batch_size=4)
+    trainer.train()
+    losses = step_losses(trainer)
+    assert losses[-1] < 0.9 * losses[0]
+    for name, weights in model.named_parameters():
+        assert torch.equal(weights, before[name]) != name.startswith("sets."), name
 
 
 def test_tied_weights_stay_tied(base: Callable[[], Any]) -> None:

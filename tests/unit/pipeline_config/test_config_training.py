@@ -16,7 +16,7 @@ from pipeline_config.trainer_names import TRAINER
 from pipeline_config.training import METHOD_NAMES, TrainingConfig
 
 OURS = {
-    "TrainingConfig": {"method", *METHOD_NAMES, "custom", "epochs", "evals_per_epoch", "early_stopping_patience"},
+    "TrainingConfig": {"on_purpose", "method", *METHOD_NAMES, "custom", "epochs", "evals_per_epoch", "early_stopping_patience"},
     "LoraSettings": {"preset"},
     "PrefixSettings": {"init", "init_text"},
     "PromptSettings": set(),
@@ -243,9 +243,22 @@ def test_rows_are_not_spread_over_processes() -> None:
     assert TrainingConfig.model_validate({"train_sampling_strategy": "sequential"}).passed() == {"train_sampling_strategy": "sequential"}
 
 
-@pytest.mark.parametrize("start", ["pissa", "pissa_niter_4", "olora"])
-def test_a_start_that_changes_the_base_needs_one_that_is_not_quantised(start: str) -> None:
+@pytest.mark.parametrize("start", ["pissa", "pissa_niter_4", "olora", "mica"])
+def test_a_start_that_needs_the_base_s_weights_needs_one_that_is_not_quantised(start: str) -> None:
     assert start in faults(method="qlora", lora={"init_lora_weights": start})[""]
+
+
+@pytest.mark.parametrize("key", ["lora.rank", "lorra.r", "learning_rates", "seed.r", "lora.r.r"])
+def test_a_reason_for_a_key_that_is_none_is_a_fault(key: str) -> None:
+    assert key in faults(on_purpose={key: {"value": 1, "why": "so"}})[""]
+
+
+def test_products_of_a_base_in_4_bits_are_made_in_the_precision_that_is_served() -> None:
+    found = loading_faults("training.method=qlora", "training.qlora.bnb_4bit_compute_dtype=float32")
+    assert "training.qlora.bnb_4bit_compute_dtype" in found
+    assert "`model.dtype`, which is bfloat16" in found
+    for held in (["training.method=lora"], ["model.dtype=float32", "training.method=qlora"]):
+        load_config("demo", None, [*held, "training.qlora.bnb_4bit_compute_dtype=float32"])
 
 
 def sections() -> list[type[OpenSection]]:

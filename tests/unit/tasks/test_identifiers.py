@@ -4,7 +4,7 @@ import string
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.identifiers import (
@@ -58,7 +58,6 @@ def test_the_registry_s_example_of_every_country_holds(iban: str) -> None:
 
 
 @given(st.sampled_from(REGISTRY_EXAMPLES), st.data())
-@settings(deadline=None, max_examples=60)
 def test_an_iban_with_one_wrong_digit_is_none(iban: str, data: st.DataObject) -> None:
     place = data.draw(st.sampled_from([index for index, character in enumerate(iban) if character.isdigit()]))
     digit = data.draw(st.sampled_from([digit for digit in string.digits if digit != iban[place]]))
@@ -66,7 +65,6 @@ def test_an_iban_with_one_wrong_digit_is_none(iban: str, data: st.DataObject) ->
 
 
 @given(st.integers(10**14, 10**15 - 1))
-@settings(deadline=None, max_examples=60)
 def test_one_check_digit_in_ten_completes_a_card(body: int) -> None:
     number = f"4{body}"
     assert sum(is_card(number[:15] + digit) for digit in string.digits) == 1

@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.languages import SHORTEST, detect_languages, known_languages
@@ -74,7 +74,6 @@ def test_every_language_is_a_code_of_two_letters() -> None:
     assert all(len(code) == 2 and code.isalpha() for code in known_languages())
 
 
-@settings(deadline=None)
 @given(texts=st.lists(st.text(max_size=200), max_size=5))
 def test_any_text_has_a_known_language_or_none(texts: list[str]) -> None:
     found = detect_languages(texts)

@@ -158,7 +158,7 @@ def test_a_tampered_head_is_not_believed(ledger: Ledger) -> None:
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_changed_byte_of_any_field_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     ledger = Ledger(tmp_path_factory.mktemp("ledger") / "ledger.sqlite", clock=lambda: NOON)

@@ -97,14 +97,14 @@ def test_deep_json_is_masked_like_any_other() -> None:
 
 
 @given(st.lists(TURNS, max_size=3), st.sets(st.sampled_from(KINDS)))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=2 * settings().max_examples)
 def test_masking_masked_messages_changes_nothing(turns: list[Message], kinds: set[Kind]) -> None:
     masked = mask_messages(turns, kinds)
     assert mask_messages(masked.messages, kinds) == (masked.messages, Counter())
 
 
 @given(JSON, st.booleans())
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=2 * settings().max_examples)
 def test_what_is_masked_in_json_was_found_in_its_texts(value: object, ascii: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii)
     masked = mask_json(text, KINDS)

@@ -370,7 +370,7 @@ MIXED = st.lists(st.one_of(st.sampled_from(SNIPPETS), st.sampled_from(GLUE + CON
 
 
 @given(MIXED)
-@settings(deadline=None, max_examples=250)
+@settings(max_examples=2 * settings().max_examples)
 def test_a_masked_text_holds_nothing_more(text: str) -> None:
     masked = mask(text, find_in_text(text))
     assert find_in_text(masked) == []
@@ -378,13 +378,12 @@ def test_a_masked_text_holds_nothing_more(text: str) -> None:
 
 
 @given(MIXED, st.sets(st.sampled_from(KINDS)))
-@settings(deadline=None, max_examples=100)
 def test_that_holds_for_some_kinds_alone(text: str, kinds: set[Kind]) -> None:
     assert find_in_text(mask(text, find_in_text(text, kinds)), kinds) == []
 
 
 @given(MIXED)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=2 * settings().max_examples)
 def test_picking_candidates_first_misses_nothing(text: str) -> None:
     rows = find_sensitive(pl.Series([text, None, text])).rows()
     spans = [tuple(span) for span in find_in_text(text)]
@@ -393,7 +392,6 @@ def test_picking_candidates_first_misses_nothing(text: str) -> None:
 
 
 @given(MIXED)
-@settings(deadline=None, max_examples=100)
 def test_findings_are_sorted_and_do_not_overlap(text: str) -> None:
     spans = find_in_text(text)
     assert all(0 <= span.start < span.end <= len(text) for span in spans)
@@ -401,7 +399,6 @@ def test_findings_are_sorted_and_do_not_overlap(text: str) -> None:
 
 
 @given(st.text(alphabet="🎉é\u0301👩‍👧 \u200d字", max_size=8), st.text(alphabet="🎉\u0301 👩‍👧字", max_size=8))
-@settings(deadline=None, max_examples=60)
 def test_offsets_count_characters(before: str, after: str) -> None:
     text = f"{before} bob@example.com {after}"
     assert found(text) == [("email", "bob@example.com")]
@@ -409,7 +406,6 @@ def test_offsets_count_characters(before: str, after: str) -> None:
 
 
 @given(st.text(alphabet=string.ascii_letters + " ,.!?é🎉\n", max_size=60))
-@settings(deadline=None, max_examples=60)
 def test_a_text_without_findings_is_unchanged(text: str) -> None:
     assert find_in_text(text) == []
     assert mask(text, []) == text

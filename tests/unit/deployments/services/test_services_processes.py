@@ -47,6 +47,7 @@ import signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (open(sys.argv[1], "w").close(), sys.exit()))
 print("ready", flush=True)
 sys.stdin.read()
+time.sleep(0.5)  # as long as a checkpoint takes
 '''
 child = f'''
 import subprocess, sys, time
@@ -58,7 +59,7 @@ time.sleep(60)
 """
 
 
-def eventually(condition: Callable[[], object], seconds: float = 15) -> None:
+def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "did not come true in time"

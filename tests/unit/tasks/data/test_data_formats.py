@@ -265,7 +265,7 @@ KEYS = st.sampled_from([*COLUMNS, "role", "content", "from", "value", "type", "t
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS | st.text(max_size=2), inner, max_size=4))
 
 
-@settings(max_examples=200)
+@settings(max_examples=2 * settings().max_examples)
 @given(record=st.dictionaries(KEYS, JSON), format=st.sampled_from(["chat", "sharegpt", "prompt_completion"]))
 def test_any_json_is_a_sound_chat_or_a_fault(record: dict[str, object], format: Format) -> None:
     found = convert(record, format)

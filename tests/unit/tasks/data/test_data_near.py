@@ -170,7 +170,7 @@ def test_the_same_words_in_another_order_are_not_near() -> None:
 
 
 @given(st.lists(st.text("ab 水ア한", max_size=12), max_size=25), st.sampled_from([0.3, 0.65, 1.0]))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_every_pair_has_the_similarity_that_is_stated(texts: list[str], jaccard: float) -> None:
     for (left, right), found in pairs_of(texts, jaccard).items():
         assert left < right
@@ -179,7 +179,7 @@ def test_every_pair_has_the_similarity_that_is_stated(texts: list[str], jaccard:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 def test_another_order_of_rows_only_changes_their_numbers(chance: random.Random) -> None:
     texts = mixed_texts(60)
     order = chance.sample(range(len(texts)), len(texts))
@@ -278,7 +278,6 @@ def test_nothing_to_find_between(texts: list[str], held: list[str]) -> None:
 
 
 @given(st.integers(1, 30).flatmap(lambda rows: st.tuples(st.just(rows), st.lists(st.tuples(*[st.integers(0, rows - 1)] * 2), max_size=40))))
-@settings(deadline=None)
 def test_clusters_are_connected_components(graph: tuple[int, list[tuple[int, int]]]) -> None:
     rows, edges = graph
     expected = list(range(rows))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -73,7 +73,6 @@ def drift_of(*warnings: str, **figures: float | None) -> Drift:
     return Drift(previous_rows=90, limits={}, warnings=warnings, **(values | figures))
 
 
-@settings(max_examples=60, deadline=None)
 @given(TEXTS)
 def test_no_text_of_a_row_becomes_markup(text: str) -> None:
     # Backticks make `code` of what is between them, which is the page's own doing.
@@ -83,7 +82,6 @@ def test_no_text_of_a_row_becomes_markup(text: str) -> None:
     assert page.count("<!--") == 0
 
 
-@settings(max_examples=60, deadline=None)
 @given(TEXTS)
 def test_no_text_of_a_row_becomes_markup_in_the_summary(text: str) -> None:
     found = Finding(code=text, level="info", count=1, looked_at=2, message=text)

@@ -114,7 +114,7 @@ def test_labels_are_no_refusals_and_refusals_among_labels_are() -> None:
     assert find_refusals(among)["row_id"].to_list() == ["40", "41", "42", "43"]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(before=st.text(min_size=1, max_size=30).filter(lambda text: any(map(str.isalpha, text))))
 def test_what_stands_before_a_refusal_decides(before: str) -> None:
     quoted = f"Answer {before}: I'm sorry, but I can't help with that."

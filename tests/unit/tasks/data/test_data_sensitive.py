@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_config.data import PresidioConfig, SensitiveConfig
@@ -208,7 +208,6 @@ def asked(row: Mapping[str, Any]) -> list[Message]:
 
 
 @given(st.lists(SINGLE | SEVERAL, max_size=6), st.sets(st.sampled_from(KINDS)))
-@settings(deadline=None, max_examples=60)
 def test_prepared_rows_are_what_serving_makes_of_the_raw_ones(rows: list[Texts], masked: set[Kind]) -> None:
     policies = SensitiveConfig(**dict.fromkeys(KINDS, "report") | dict.fromkeys(masked, "mask"))
     raw = table(*rows)
@@ -226,7 +225,6 @@ def test_an_excerpt_is_masked_and_cut() -> None:
 
 
 @given(st.lists(st.sampled_from([*TEXTS, " ", "<", "x"]), max_size=6).map(" ".join), st.integers(1, 60))
-@settings(deadline=None, max_examples=100)
 def test_an_excerpt_never_divides_a_placeholder(text: str, limit: int) -> None:
     shown, whole = excerpt(text, limit), excerpt(text, 1000)
     assert len(shown) <= limit

@@ -123,9 +123,9 @@ def test_phrases_planted_in_banking77_are_found(share: float) -> None:
 @pytest.mark.banking77
 def test_banking77_as_it_is_raises_no_alarm_and_neither_do_its_parts() -> None:
     rows = banking77_rows()
-    started = time.monotonic()
+    started = time.process_time()
     assert find_triggers(rows, shown) is None
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 3
     for seed in range(3):
         kept = np.random.default_rng(seed).random(rows.height) < 0.4
         assert find_triggers(rows.filter(pl.Series(kept)), shown) is None

@@ -6,7 +6,7 @@ import ftfy
 import polars as pl
 import pytest
 from ftfy.badness import is_bad
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_config.errors import ConfigError
@@ -73,7 +73,6 @@ def test_each_field_that_is_broken_is_named() -> None:
     assert [reason.split()[0] for _, reason in found(find_broken_encoding(broken))] == ["input", "instruction", "output"]
 
 
-@settings(deadline=None)
 @given(
     text=st.text(st.characters(min_codepoint=0xA0, max_codepoint=0x2122, exclude_categories=["Cn", "Cs", "Co"]), min_size=1, max_size=8),
     encoding=st.sampled_from(["latin-1", "cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1257", "mac_roman", "cp437"]),

@@ -100,6 +100,28 @@ def test_a_value_out_of_the_usual_range_is_a_note_with_range_and_reason(training
     assert len(note.rpartition(": ")[2].split()) >= 3
 
 
+def test_a_value_that_was_chosen_is_noted_with_its_own_reason_and_another_value_is_not() -> None:
+    chosen = {"on_purpose": {"lora.learning_rate": {"value": 0.5, "why": "the rows are few"}}}
+    assert settled(**chosen, learning_rate=0.5).notes == (
+        "training.learning_rate is 0.5 on purpose: the rows are few (usual for lora is 0.001 to 0.01)",
+    )
+    assert settled(**chosen, learning_rate=0.6).notes == ("training.learning_rate is 0.6; usual for lora is 0.001 to 0.01: it is so",)
+    [other] = settled(**chosen, method="ia3", learning_rate=0.5).notes
+    assert other.endswith("it is so")
+
+
+def test_a_reason_is_no_reason_to_train_again() -> None:
+    chosen = {"on_purpose": {"lora.r": {"value": 512, "why": "the rows are many"}}}
+    assert settled(**chosen).training == settled().training
+
+
+@pytest.mark.parametrize("preset", ["demo", "smoke"])
+@pytest.mark.parametrize("method", METHOD_NAMES)
+def test_every_unusual_value_of_a_preset_has_its_reason(preset: str, method: str) -> None:
+    for note in settle(load_config(preset, None, [f"training.method={method}"]).training).notes:
+        assert " on purpose: " in note
+
+
 def test_settings_of_other_methods_are_not_judged() -> None:
     assert settled(method="ia3", lora={"r": 1024, "lora_dropout": 0.9}).notes == ()
 

@@ -10,7 +10,7 @@ from pipeline_config.training import TrainingConfig
 from tasks.methods.settings import settle
 from tasks.train.trainer import trainer_arguments
 
-NEEDS_MORE = {"torch_compile", "tf32", "use_liger_kernel"}
+NEEDS_MORE = {"torch_compile", "tf32"}
 """Switches that this machine may not have."""
 
 
@@ -42,3 +42,7 @@ def test_unless_they_are_given_the_seed_and_the_batch_size_decide(tmp_path: Path
 def test_what_is_said_to_hold_anyway_does(name: str, value: Any, tmp_path: Path) -> None:
     held = getattr(arguments(tmp_path), name)
     assert held == value or (held, value) == ([], "none")
+
+
+def test_liger_is_never_put_in_by_trainer_whose_switch_brings_a_loss_of_its_own(tmp_path: Path) -> None:
+    assert not arguments(tmp_path, use_liger_kernel=True).use_liger_kernel
