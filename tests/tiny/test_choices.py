@@ -32,8 +32,9 @@ def one_by_one(model: Any, asked: list[EncodedQuestion]) -> list[list[float]]:
             found.append([])
             for choice in question.choices:
                 scores = model(torch.tensor([question.prompt_ids + choice])).logits[0].log_softmax(dim=-1)
-                start = len(question.prompt_ids)
-                found[-1].append(-sum(scores[start + at - 1, token].item() for at, token in enumerate(choice)))
+                # Counted from the end: with prompt tuning PEFT returns virtual tokens as well.
+                before = scores[-len(choice) - 1 : -1]
+                found[-1].append(-sum(before[at, token].item() for at, token in enumerate(choice)))
     return found
 
 

@@ -23,7 +23,8 @@ def losses(more: float, **changes: Any) -> GeneralLosses:
 
 def category(questions: int = 130, right: int = 100, gained: int = 3, lost: int = 3, **changes: Any) -> RetainedCategory:
     values: dict[str, Any] = {
-        "name": "knowledge", "questions": questions, "base_right": right, "tuned_right": right + gained - lost, "gained": gained, "lost": lost
+        "name": "knowledge", "questions": questions, "base_right": right, "tuned_right": right + gained - lost,
+        "gained": gained, "lost": lost,
     }  # fmt: skip
     return RetainedCategory.model_construct(**(values | changes))
 
