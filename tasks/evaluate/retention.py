@@ -13,6 +13,7 @@ from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import GeneralLosses, RetainedCategory, Retention
 from tasks.evaluate.contenders import Adapter, Examiner
 from tasks.evaluate.general_exam import BLOCK_TOKENS, GeneralAnswers, GeneralExam, prepare_exam
+from tasks.evaluate.perplexity import perplexity_of
 from tasks.evaluate.suite import CATEGORIES, Question, suite_digest
 from tasks.stages import StageResult
 
@@ -58,6 +59,18 @@ def compare(exam: GeneralExam, base: GeneralAnswers, tuned: GeneralAnswers) -> R
         unanswered=sum(None in picks for picks in zip(base.picks, tuned.picks, strict=True)),
         text=losses,
     )
+
+
+def figures_of(retention: Retention) -> dict[str, float]:
+    """Shares of right answers and perplexities, under names for the tracking server."""
+    figures: dict[str, float] = {}
+    for who in ("base", "tuned"):
+        right = {part.name: getattr(part, f"{who}_right") / part.questions for part in retention.categories if part.questions}
+        figures |= {f"general/{who}/{category}": share for category, share in right.items()}
+        losses = getattr(retention.text, who, ())
+        perplexity = perplexity_of(sum(losses) / len(losses)) if losses and None not in losses else None
+        figures |= {f"general/{who}/perplexity": perplexity} if perplexity is not None else {}
+    return figures
 
 
 def answered_table(questions: Sequence[Question], base: GeneralAnswers, tuned: GeneralAnswers) -> pl.DataFrame:

@@ -77,9 +77,7 @@ def test_base_and_tuned_are_asked_and_counted(world: World) -> None:
     for name, adapter in (("base", None), ("tuned", "v1")):
         with engine.active(adapter) as model:
             alone = exam.put_to(model, engine.base.tokenizer, PADDED)
-        assert answered[name].to_list() == [
-            question.choices[pick or 0] for question, pick in zip(exam.questions, alone.picks, strict=True)
-        ]
+        assert answered[name].to_list() == [question.choices[pick or 0] for question, pick in zip(exam.questions, alone.picks, strict=True)]
         right = int((answered[name] == answered["right"]).sum())
         assert sum(getattr(category, f"{name}_right") for category in retention.categories) == right
     assert answered["base"].to_list() != answered["tuned"].to_list(), "this version answers like the base and proves nothing"
