@@ -167,8 +167,8 @@ class ForgettingGate(Section):
     """
 
     kind: Literal["forgetting"]
-    max_drop: float = Field(0.05, gt=0, lt=1, description="largest loss of accuracy on the general suite, as a share of its questions")
-    max_perplexity_ratio: float = Field(1.25, gt=1, description="largest perplexity on general text, as a multiple of the base's")
+    max_drop: float = Field(0.1, gt=0, lt=1, description="largest loss of accuracy on the general suite, as a share of its questions")
+    max_perplexity_ratio: float = Field(1.5, gt=1, description="largest perplexity on general text, as a multiple of the base's")
     min_questions: int = Field(100, ge=1, description="fewer questions of the suite than this: hold")
 
 
