@@ -58,10 +58,11 @@ def _sum_by_row(logits: "torch.Tensor", targets: "torch.Tensor", sizes: Sequence
         logits: shape (targets, vocabulary).
         sizes: targets of each row.
     """
+    from torch import split
     from torch.nn.functional import cross_entropy
 
     losses = cross_entropy(logits.float(), targets, reduction="none")
-    return [part.sum().item() for part in losses.split(list(sizes))]
+    return [part.sum().item() for part in split(losses, list(sizes))]
 
 
 def lay_out(questions: Sequence[EncodedQuestion], pad_id: int) -> Batch:

@@ -6,8 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_config.gates import ForgettingGate
-from tasks.artifacts import GateResult, GeneralLosses, RetainedCategory, Retention
+from tasks.artifacts import EvaluationResult, GateResult, GeneralLosses, RetainedCategory, Retention, TrainedModel
 from tasks.evaluate.forgetting import ACCURACY, PERPLEXITY, judge_forgetting, ratio_interval
+from tasks.evaluate.gates import judge_gates
+from tasks.evaluate.gates_case import Case
+from tasks.evaluate.looks import Look
+from tasks.evaluate.outcomes import Outcomes
 
 GATE = ForgettingGate(kind="forgetting", max_drop=0.05, max_perplexity_ratio=1.25)
 BASE = tuple(2.0 + 0.01 * (at % 7) for at in range(40))
@@ -97,6 +101,20 @@ def test_the_worse_half_decides_and_both_are_said() -> None:
 )
 def test_never_passes_on_what_is_missing_or_broken(broken: Retention | None) -> None:
     assert judged(broken).outcome == "hold"
+
+
+def test_an_evaluation_that_contradicts_itself_is_held() -> None:
+    evaluation = EvaluationResult.model_construct(rows=7, retention=retention())
+    case = Case(evaluation, Outcomes(base=(), tuned=(), champion=None, champion_saw=()), TrainedModel.model_construct(artifact_digest="a"))
+    (result,) = judge_gates({"no_forgetting": GATE}, case, data_digest="d", config_digest="c").gates
+    assert (result.outcome, result.threshold) == ("hold", -0.05)
+
+
+@pytest.mark.parametrize(("number", "level", "outcome"), [(1, 0.025, "pass"), (2, 0.01, "hold"), (3, 0.01, "hold")])
+def test_a_second_look_is_stricter_and_a_third_decides_nothing(number: int, level: float, outcome: str) -> None:
+    close = retention(*[category(gained=6, lost=8)] * 3)
+    result = judge_forgetting("no_forgetting", GATE, close, Look(number))
+    assert (result.outcome, result.level) == (outcome, level)
 
 
 def test_without_enough_questions_it_is_held_however_good_they_look() -> None:
