@@ -35,6 +35,12 @@ class EvaluationConfig(Section):
     max_new_tokens: int = Field(16, ge=1, description="longest answer in tokens")
     batch_size: int = Field(32, ge=1, description="prompts answered together")
     train_sample_rows: int = Field(128, ge=1, description="training rows answered too, to see the gap between training and test")
+    retention_questions: int | None = Field(
+        None, ge=1, description="questions of the general suite that base and tuned are asked if a gate is of kind `forgetting`; null: all"
+    )
+    retention_tokens: int = Field(
+        20_000, ge=1, description="tokens of general text that base and tuned read if a gate is of kind `forgetting`, at least"
+    )
     max_constrained_labels: int = Field(
         200, ge=2, description="up to this many labels the base may only answer one of them; above, it answers freely"
     )

@@ -160,8 +160,28 @@ class OverfittingGate(Section):
     )
 
 
+class ForgettingGate(Section):
+    """What the base could do in general, the tuned model must still be able to do: a budget for forgetting.
+
+    Read off the paired interval of the general suite's accuracy, and off the interval of the ratio of perplexities on a general text.
+    """
+
+    kind: Literal["forgetting"]
+    max_drop: float = Field(0.1, gt=0, lt=1, description="largest loss of accuracy on the general suite, as a share of its questions")
+    max_perplexity_ratio: float = Field(1.5, gt=1, description="largest perplexity on general text, as a multiple of the base's")
+    min_questions: int = Field(100, ge=1, description="fewer questions of the suite than this: hold")
+
+
 GateConfig = Annotated[
-    ThresholdGate | ImprovementGate | NonInferiorityGate | SuperiorityGate | SlicesGate | OverfittingGate | LeakageGate | SafetyGate,
+    ThresholdGate
+    | ImprovementGate
+    | NonInferiorityGate
+    | SuperiorityGate
+    | SlicesGate
+    | OverfittingGate
+    | ForgettingGate
+    | LeakageGate
+    | SafetyGate,
     Field(discriminator="kind"),
 ]
 PairedGate = ImprovementGate | NonInferiorityGate | SuperiorityGate

@@ -151,6 +151,55 @@ class WordingFit(Record):
     augmented: float | None
 
 
+class RetainedCategory(Record):
+    """What base and tuned made of one category of the general suite: numbers of questions.
+
+    `gained` are those that only tuned has right, `lost` those that only the base has right.
+    """
+
+    name: str
+    questions: int
+    base_right: int
+    tuned_right: int
+    gained: int
+    lost: int
+
+
+class GeneralLosses(Record):
+    """Mean loss of base and tuned on each block of a general text, in nats a token. Null: it was no finite number.
+
+    Every block has `block_tokens` tokens with a loss. `digest` is the SHA-256 of the whole text that blocks were taken from.
+    """
+
+    source: str
+    digest: str
+    block_tokens: int
+    base: tuple[float | None, ...]
+    tuned: tuple[float | None, ...]
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that carry loss, for each contender."""
+        return self.block_tokens * len(self.base)
+
+
+class Retention(Record):
+    """What the base could do in general and tuned still can: the general suite, and a general text.
+
+    `unanswered` are questions to which one of them gave no finite likelihood. `text` is null if this machine has no such text.
+    """
+
+    suite_digest: str
+    categories: tuple[RetainedCategory, ...]
+    unanswered: int
+    text: GeneralLosses | None
+
+    @property
+    def questions(self) -> int:
+        """All questions that were asked."""
+        return sum(category.questions for category in self.categories)
+
+
 class EvaluationResult(Record):
     """Answers and figures of all contenders on the same test rows.
 
@@ -169,6 +218,8 @@ class EvaluationResult(Record):
             of them, and how many `answers` were looked at (`tasks.evaluate.safety`).
         judge_failures: rows, over all contenders, on which the judge gave no verdict; a contender with one has no figure `judge`.
         decided_before: how many other artifacts were evaluated in this workspace on half of these test rows or more.
+        retention: what base and tuned can do in general; null where no gate asks for it. `retention.parquet` has their answers
+            (`tasks.evaluate.retention.ANSWERED`).
         fit: tuned on training, validation and test rows; null in evaluations that did not measure it.
         wording: tuned on augmented rows and on those that they were made from; null where there are none.
         canary_ranks: of planted canaries among other codes (`tasks.evaluate.exposure`); null where there are none.
@@ -193,6 +244,7 @@ class EvaluationResult(Record):
     judge_failures: int = 0
     judge_fault: str | None = None
     decided_before: int = 0
+    retention: Retention | None = None
     fit: Fit | None = None
     wording: WordingFit | None = None
     canary_ranks: tuple[int, ...] | None = None

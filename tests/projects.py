@@ -60,7 +60,10 @@ def write_project(folder: Path, *, rows: int = 400, noise: float = 0.0, **change
         "model": {"name_or_path": str(folder / "base"), "dtype": "float32", "max_length": 256},
         "training": {"epochs": 8, "learning_rate": 0.02, "early_stopping_patience": None, "evals_per_epoch": 1},
         "evaluation": {"max_new_tokens": 12, "train_sample_rows": 40},
-        "gates": {"min_accuracy": 0.5, "max_perplexity": 20, "beats_base": 0.0, "not_worse_than_champion": 0.3},
+        "gates": {
+            "min_accuracy": 0.5, "max_perplexity": 20, "beats_base": 0.0, "not_worse_than_champion": 0.3,
+            "no_forgetting": None,  # a random base knows nothing that could be forgotten
+        },
         "registry": {"model_name": f"tiny-{folder.name.replace('_', '-')}"},
     }  # fmt: skip
     for section, values in changes.items():

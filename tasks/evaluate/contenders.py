@@ -15,6 +15,7 @@ from tasks.artifacts import LayoutName, Record
 from tasks.batching import LAYOUTS
 from tasks.chat import encode_last_answer, expected_answer
 from tasks.engine import TransformersEngine, open_engine
+from tasks.evaluate.general_exam import GeneralAnswers, GeneralExam
 from tasks.evaluate.perplexity import RowLoss, row_losses
 from tasks.files import sha256_json, stage_store
 from tasks.generation import Answer
@@ -210,6 +211,13 @@ class Examiner:
             stage_store(self._workspace), "loss", inputs, Loss, lambda folder: self._measure(folder, adapter, questions, batch)
         )
 
+    def general(self, adapter: Adapter | None, exam: GeneralExam) -> StageResult[GeneralAnswers]:
+        """What an adapter, or the bare base, makes of the exam in general use."""
+        inputs = {
+            "exam": exam.digest, "adapter": adapter.digest if adapter else None, "base": self._base(), "layout": self._layout.name,
+        }  # fmt: skip
+        return run_stage(stage_store(self._workspace), "general", inputs, GeneralAnswers, lambda _: self._examine(adapter, exam))
+
     def _answers(
         self, stage: str, inputs: Mapping[str, Any], questions: Questions, ask: Callable[[], list[_Given]]
     ) -> StageResult[Answers]:
@@ -254,6 +262,13 @@ class Examiner:
         pl.DataFrame(table).write_parquet(folder / _LOSSES)
         nats, tokens = sum(loss.nats for loss in losses), sum(loss.tokens for loss in losses)
         return Loss(folder=folder, mean=nats / tokens if tokens and math.isfinite(nats) else None)
+
+    def _examine(self, adapter: Adapter | None, exam: GeneralExam) -> GeneralAnswers:
+        engine, name = self._engine(adapter), adapter.name if adapter else None
+        with engine.active(name) as model:
+            answers = exam.put_to(model, engine.base.tokenizer, self._layout)
+        self._on_progress(f"{name or 'base'} in general use", len(exam.questions), len(exam.questions))
+        return answers
 
     def _engine(self, adapter: Adapter | None) -> TransformersEngine:
         if adapter is None:

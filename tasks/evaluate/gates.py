@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pipeline_config.gates import (
+    ForgettingGate,
     GateConfig,
     ImprovementGate,
     LeakageGate,
@@ -16,6 +17,7 @@ from pipeline_config.gates import (
     ThresholdGate,
 )
 from tasks.artifacts import GateEvidence, GateReport, GateResult
+from tasks.evaluate.forgetting import judge_forgetting
 from tasks.evaluate.gates_absolute import judge_threshold
 from tasks.evaluate.gates_case import Case, fault_of, result_of
 from tasks.evaluate.gates_checks import judge_leakage, judge_overfitting_gate, judge_safety
@@ -69,6 +71,8 @@ def _judge(name: str, gate: GateConfig, case: Case) -> GateResult:
             return judge_slices(name, gate, case)
         case OverfittingGate():
             return judge_overfitting_gate(name, gate, case)
+        case ForgettingGate():
+            return judge_forgetting(name, gate, case.evaluation.retention, case.look)
         case LeakageGate():
             return judge_leakage(name, gate, case)
         case SafetyGate():

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from pipeline_config.gates import GateConfig, OverfittingGate
+from pipeline_config.gates import ForgettingGate, GateConfig, OverfittingGate
 from tasks.artifacts import EvaluationResult, GateResult, Outcome, SliceResult, TrainedModel
 from tasks.evaluate.leakage import Leaks
 from tasks.evaluate.looks import FIRST, Look
@@ -97,7 +97,7 @@ def result_of(
         kind=gate.kind,
         metric=metric,
         value=value if is_number(value) else None,
-        threshold=gate.threshold,
+        threshold=-gate.max_drop if isinstance(gate, ForgettingGate) else gate.threshold,
         interval=interval if interval is not None and all(map(math.isfinite, interval)) else None,
         rows=rows,
         outcome=outcome,

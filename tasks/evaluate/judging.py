@@ -14,8 +14,8 @@ from tasks.evaluate.leakage import Leaks, find_leaks
 from tasks.evaluate.looks import Judgement, Look, judgement_key, look_at, looking, remember
 from tasks.evaluate.outcomes import PREDICTIONS, read_outcomes
 from tasks.evaluate.scores import SCORES
-from tasks.evaluate.stored_rows import read_scores
-from tasks.files import JUDGED, read_json, sha256_file, stage_store, write_json
+from tasks.evaluate.stored_rows import Scores, read_scores
+from tasks.files import JUDGED, read_json, sha256_file, sha256_json, stage_store, write_json
 from tasks.stages import StageResult, run_stage
 
 _REJUDGED = "rejudged"
@@ -59,7 +59,7 @@ def judge_evaluation(
     """
     evaluation, settings = evaluated.value, {name: gate.model_dump(mode="json") for name, gate in gates.items()}
     scores = read_scores(evaluation.folder)
-    key = judgement_key(trained.artifact_digest, scores.answers_digest(), settings, evaluation.champion_name)
+    key = judgement_key(trained.artifact_digest, _answers_digest(evaluation, scores), settings, evaluation.champion_name)
     with looking(workspace):
         look = look_at(workspace, key, trained.artifact_digest)
         inputs = {
@@ -139,6 +139,15 @@ def _files(folder: Path) -> dict[str, str]:
 def _evidence(folder: Path, digest: str) -> GateEvidence:
     path = folder / REPORT
     return GateEvidence(path=path, digest=digest, report=GateReport.model_validate_json(path.read_bytes()))
+
+
+def _answers_digest(evaluation: EvaluationResult, scores: Scores) -> str:
+    """Digest of what was answered; another exam in general use is another judgement as well."""
+    retention = evaluation.retention
+    if retention is None:
+        return scores.answers_digest()
+    text = [retention.text.digest, retention.text.tokens] if retention.text is not None else None
+    return sha256_json([scores.answers_digest(), retention.suite_digest, text])
 
 
 def _judgement(key: str, evidence: GateEvidence) -> Judgement:

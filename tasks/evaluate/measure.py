@@ -7,10 +7,11 @@ from typing import Any
 
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import EvaluationResult, PreparedData, Rival, TrainedModel
-from tasks.evaluate.contenders import Examiner, Progress
+from tasks.evaluate.contenders import Adapter, Examiner, Progress
 from tasks.evaluate.custom import code_of, require_metrics
 from tasks.evaluate.json_answers import read_schema
 from tasks.evaluate.metric_kinds import custom_metrics
+from tasks.evaluate.retention import ask_in_general
 from tasks.evaluate.session import Session, hold_session, judgements_of
 from tasks.files import sha256_file, stage_store
 from tasks.rows import TEST_COLUMNS
@@ -37,6 +38,8 @@ def measure(
     if config.evaluation.judge is not None:
         expected = examiner.expected(session.test)
         session = replace(session, judgements=judgements_of(session, config, workspace, expected, on_progress))
+    general = ask_in_general(examiner, config, Adapter("tuned", trained.artifact, trained.artifact_digest))
+    parts = [*session.parts(), *(general.parts() if general is not None else [])]
     constrained = examiner.constrained_labels(prepared.labels) is not None
     champion = session.champion
     inputs = {
@@ -44,7 +47,7 @@ def measure(
         "canaries": prepared.canaries,
         "labels": prepared.labels,
         "constrained": constrained,
-        "parts": [part.key for part in session.parts()],
+        "parts": [part.key for part in parts],
         "champion": [champion.name, champion.fault] if champion else None,
         **_measured_by(config, prepared, session),
     }
@@ -54,10 +57,11 @@ def measure(
         from tasks.evaluate.marking import mark
 
         on_progress("figures of all contenders", len(session.test.rows), len(session.test.rows))
-        return mark(folder, config, workspace, prepared, session, examiner.expected, constrained=constrained)
+        marked = mark(folder, config, workspace, prepared, session, examiner.expected, constrained=constrained)
+        return marked.model_copy(update={"retention": general.keep(folder) if general is not None else None})
 
     result = run_stage(stage_store(workspace), "evaluate", inputs, EvaluationResult, build)
-    reused = result.reused and all(part.reused for part in session.parts())
+    reused = result.reused and all(part.reused for part in parts)
     return StageResult(result.name, result.value, result.key, time.monotonic() - started, reused)
 
 

@@ -17,6 +17,7 @@ from tasks.evaluate.contenders import Progress
 from tasks.evaluate.judging import judge_evaluation, keep_for_rejudging
 from tasks.evaluate.measure import measure
 from tasks.evaluate.outcomes import PREDICTIONS
+from tasks.evaluate.retention import figures_of
 from tasks.files import run_folder
 from tasks.mlflow_tracking import MlflowTracker
 from tasks.planning import plan
@@ -93,7 +94,8 @@ def tracked_figures(evaluation: EvaluationResult) -> dict[str, float]:
         if measured is not None
         for metric, value in measured.model_dump().items()
     }
-    return {name: value for name, value in figures.items() if value is not None}
+    general = figures_of(evaluation.retention) if evaluation.retention is not None else {}
+    return {name: value for name, value in figures.items() if value is not None} | general
 
 
 def markdown(report: GateReport) -> str:
