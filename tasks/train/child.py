@@ -119,7 +119,8 @@ def _choose_layout(request: TrainingRequest, model: Any, rows: list[EncodedRow],
     for refusal in choice.refused:
         emit(Note(text=f"layout {refusal.layout} is not used, training falls back to a slower one: {refusal.why}"))
     if model.device.type == "cuda":
-        emit(Note(text=f"attention on the GPU is computed by {KERNELS.get(choice.layout.name, 'what the model has itself')}"))
+        kernel = KERNELS.get(choice.layout.name, "no kernel for packed rows")
+        emit(Note(text=f"attention on the GPU is computed by {kernel} (layout {choice.layout.name})"))
     return choice.layout
 
 
