@@ -89,12 +89,22 @@ def _compare_resampled(
     if not math.isfinite(drawn.value):
         return f"the difference in {kind.name} is not a number"
 
+    bounded = _is_bounded(one, two, kept, kind)
+
     def interval_on(level: float, many: int) -> Interval:
-        low, high = drawn.interval(level)
+        low, high = drawn.percentiles(level) if bounded else drawn.wider(level)
         shrunk = math.sqrt(rows / many)
         return drawn.value + (low - drawn.value) * shrunk, drawn.value + (high - drawn.value) * shrunk
 
     return Comparison(drawn.value, rows, interval_on)
+
+
+def _is_bounded(one: Quantity, two: Quantity, kept: NDArray[np.bool_], kind: MetricKind) -> bool:
+    """Whether no single row can have any weight: figures of answers, and means of numbers from 0 to 1."""
+    if kind.family != "mean":
+        return kind.family != "ratio"
+    numbers = np.concatenate([one.sums[kept, 0], two.sums[kept, 0]])
+    return bool((numbers >= 0).all() and (numbers <= 1).all())
 
 
 @dataclass(frozen=True)
@@ -123,5 +133,5 @@ def measure_figure(scores: Scores, kind: MetricKind, contender: str) -> Measured
     if kind.family == "share":
         effective = rows / design_effect(found.sums[kept, 0], clusters)
         return Measured(value, rows, wilson_interval(value * effective, effective))
-    drawn = resample(sum_by_cluster(found.sums[kept], clusters), found.figure).interval()
+    drawn = resample(sum_by_cluster(found.sums[kept], clusters), found.figure).percentiles()
     return Measured(value, rows, drawn if all(map(math.isfinite, drawn)) else None)

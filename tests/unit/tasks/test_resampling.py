@@ -26,7 +26,7 @@ def test_every_replicate_draws_as_many_clusters_as_there_are_and_always_the_same
 
 def test_the_interval_of_a_mean_is_about_the_one_of_the_t_distribution() -> None:
     values = np.random.default_rng(3).normal(2.0, 1.0, 400)
-    low, high = resample(sums_of(list(values)), mean).interval()
+    low, high = resample(sums_of(list(values)), mean).percentiles()
     half = 1.966 * values.std(ddof=1) / math.sqrt(400)
     assert low == pytest.approx(values.mean() - half, abs=0.01)
     assert high == pytest.approx(values.mean() + half, abs=0.01)
@@ -34,8 +34,16 @@ def test_the_interval_of_a_mean_is_about_the_one_of_the_t_distribution() -> None
 
 def test_a_stricter_level_is_a_wider_interval() -> None:
     drawn = resample(sums_of([float(at % 7) for at in range(100)]), mean)
-    (low, high), (lower, higher) = drawn.interval(0.025), drawn.interval(0.01)
+    (low, high), (lower, higher) = drawn.percentiles(0.025), drawn.percentiles(0.01)
     assert lower < low < drawn.value < high < higher
+
+
+def test_heavy_tails_are_read_further_out_than_percentiles_are() -> None:
+    drawn = resample(sums_of([*[0.0] * 95, 1.0, 2.0, 4.0, 8.0, 16.0]), mean)
+    (low, high), (lower, higher) = drawn.percentiles(), drawn.wider()
+    assert lower < low
+    assert higher == high  # the percentiles lie to the right, where the tail is
+    assert lower == pytest.approx(drawn.value - 1.984 * drawn.replicates.std(), rel=1e-3)
 
 
 def test_few_clusters_are_read_further_out() -> None:
@@ -46,7 +54,7 @@ def test_few_clusters_are_read_further_out() -> None:
 
 def test_a_replicate_that_is_no_number_leaves_no_interval() -> None:
     drawn = resample(np.array([[1.0, 1.0]] + [[0.0, 0.0]] * 5), lambda of: np.where(of[..., 1] > 0, 1.0, math.nan))
-    assert all(map(math.isnan, drawn.interval()))
+    assert all(map(math.isnan, (*drawn.percentiles(), *drawn.wider())))
 
 
 @settings(max_examples=25)
@@ -54,7 +62,7 @@ def test_a_replicate_that_is_no_number_leaves_no_interval() -> None:
 def test_a_better_row_never_lowers_the_interval(values: list[float], data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(values) - 1))
     better = [1.0 if place == at else value for place, value in enumerate(values)]
-    before, after = (resample(sums_of(order), mean).interval() for order in (values, better))
+    before, after = (resample(sums_of(order), mean).percentiles() for order in (values, better))
     assert after[0] >= before[0] - 1e-12
     assert after[1] >= before[1] - 1e-12
 
