@@ -61,7 +61,7 @@ def ratio_interval(losses: GeneralLosses, level: float = LEVEL) -> Interval | No
     differences = _differences(losses)
     if differences is None or len(differences) < 2:
         return None
-    low, high = resample(np.array(differences)[:, None], lambda sums: sums[..., 0] / len(differences)).interval(level)
+    low, high = resample(np.array(differences)[:, None], lambda sums: sums[..., 0] / len(differences)).wider(level)
     return _ratio(low), _ratio(high)
 
 
