@@ -14,7 +14,7 @@ TUNEGATE := $(BIN)/tunegate
 OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config "$(CONFIG)") $(if $(SET),--set "$(SET)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast test-methods bench-data bench-train bench-methods peers lint clean
+.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast test-methods bench-data bench-train bench-methods bench-eval peers lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
@@ -84,7 +84,10 @@ bench-train: $(READY) ## training beside TRL and LLaMA-Factory, into benchmarks/
 bench-methods: $(READY) ## all seven methods on Banking77, into benchmarks/results/methods.json and docs; a killed run goes on
 	@$(BIN)/python -m benchmarks.methods
 
-peers: $(READY) ## environments of the tools that benchmarks compare with, under peers in the workspace (about 3 GB)
+bench-eval: $(READY) ## answers beside transformers' pipeline and vLLM, into benchmarks/results/eval.json; first `make peers`
+	@$(BIN)/python -m benchmarks.eval
+
+peers: $(READY) ## environments of the tools that benchmarks compare with, under peers in the workspace (about 6 GB)
 	@$(BIN)/python -m benchmarks.peers
 
 lint: $(READY) ## ruff and mypy
