@@ -14,7 +14,7 @@ TUNEGATE := $(BIN)/tunegate
 OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config "$(CONFIG)") $(if $(SET),--set "$(SET)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast test-methods bench-data bench-train bench-methods bench-overfit bench-gates peers lint clean
+.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast test-methods bench-data bench-train bench-methods bench-overfit bench-gates bench-eval peers lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
@@ -90,7 +90,10 @@ bench-overfit: $(READY) ## the overfitting verdict on fifty trainings, into benc
 bench-gates: $(READY) ## how often gates pass and hold what they should, into benchmarks/results/gates.json; EVALUATIONS="FOLDER ..." adds some
 	@$(BIN)/python -m benchmarks.gates $(EVALUATIONS)
 
-peers: $(READY) ## environments of the tools that benchmarks compare with, under peers in the workspace (about 3 GB)
+bench-eval: $(READY) ## answers beside transformers' pipeline and vLLM, into benchmarks/results/eval.json; first `make peers`
+	@$(BIN)/python -m benchmarks.eval
+
+peers: $(READY) ## environments of the tools that benchmarks compare with, under peers in the workspace (about 6 GB)
 	@$(BIN)/python -m benchmarks.peers
 
 lint: $(READY) ## ruff and mypy

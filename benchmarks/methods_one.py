@@ -104,9 +104,9 @@ def measure(method: str, size: Size, workspace: Path, say: Callable[[str], None]
     """
     config = configure(method, size)
     settings = settle(config.training).training
-    prepared = _prepare(config, workspace)
+    prepared = prepare(config, workspace)
     say(f"{method}: {prepared.counts.train} training rows, {prepared.counts.test} test rows")
-    trained = _train(config, workspace, prepared, say)
+    trained = train_on(config, workspace, prepared, say)
     evaluated = _evaluate(config, workspace, prepared, trained, say)
     parameters, size_bytes = weights_of(trained.artifact)
     accuracy, base_accuracy, perplexity = evaluated.tuned.get("accuracy"), evaluated.base.get("accuracy"), evaluated.tuned.get("perplexity")
@@ -130,7 +130,8 @@ def measure(method: str, size: Size, workspace: Path, say: Callable[[str], None]
     }
 
 
-def _prepare(config: PipelineConfig, workspace: Path) -> PreparedData:
+def prepare(config: PipelineConfig, workspace: Path) -> PreparedData:
+    """The preset's rows, or those of an earlier call with the same settings."""
     from tasks.data.prepare import prepare_data
     from tasks.data.sources import source_digests
     from tasks.data.template import template_of
@@ -149,7 +150,8 @@ def _prepare(config: PipelineConfig, workspace: Path) -> PreparedData:
     return run_stage(stage_store(workspace), "benchmark-prepare", inputs, PreparedData, build).value
 
 
-def _train(config: PipelineConfig, workspace: Path, data: PreparedData, say: Callable[[str], None]) -> TrainedModel:
+def train_on(config: PipelineConfig, workspace: Path, data: PreparedData, say: Callable[[str], None]) -> TrainedModel:
+    """Trains, or finds what an earlier call with the same settings trained."""
     from tasks.train.events import TrainingRequest
     from tasks.train.train import train
 

@@ -1,7 +1,8 @@
 """The environments of the peers: `make peers` makes each under `peers` in the workspace, from the versions in `benchmarks/peers/NAME.txt`.
 
 What is there already, of these versions, is left alone. The lists are complete and installed without looking for dependencies, so that
-torchvision and torchaudio stay out: their usual wheels are built for CUDA and break the import of everything else beside a CPU torch.
+torchvision, torchaudio and torchcodec stay out: their usual wheels are built for CUDA and break the import of everything else beside a CPU
+torch.
 """
 
 import argparse
@@ -40,6 +41,7 @@ PEERS: dict[str, Recipe] = {
     "llamafactory": Recipe(
         "from llamafactory.train.tuner import run_exp", stubs=("torchaudio",), environment={"DISABLE_VERSION_CHECK": "1"}
     ),
+    "vllm": Recipe("from vllm import LLM, SamplingParams", environment={"VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_NO_USAGE_STATS": "1"}),
 }  # fmt: skip
 
 

@@ -98,13 +98,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.train", description="Training beside TRL and LLaMA-Factory.")
     parser.add_argument("--quick", action="store_true", help="a few rows, once; writes to the workspace")
     quick = parser.parse_args(arguments).quick
-    for peer in PEERS:
+    for peer in {contender.peer for contender in CONTENDERS if contender.peer is not None}:
         python_of(peer)  # before anything is measured
     folder = read_machine().workspace / "benchmarks" / "train"
     shutil.rmtree(folder, ignore_errors=True)
     rows = (QUICK_ROWS, QUICK_HELDOUT) if quick else (ROWS, HELDOUT)
     plan: Plan = run_ours(
-        "benchmarks.train_rows", _banking(), folder / "rows", "--rows", rows[0], "--heldout", rows[1], log=folder / "rows.log"
+        "benchmarks.train_rows", banking_folder(), folder / "rows", "--rows", rows[0], "--heldout", rows[1], log=folder / "rows.log"
     )
     runs, rates = take_turns(folder, plan, repetitions=1 if quick else REPETITIONS)
     result = build_result(plan, runs, rates)
@@ -113,7 +113,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return exit_code(result)
 
 
-def _banking() -> str:
+def banking_folder() -> str:
+    """The folder with Banking77's files.
+
+    Raises:
+        EvaluationError: nobody named it.
+    """
     folder = os.environ.get("BANKING77_DIR")
     if not folder:
         raise EvaluationError(
@@ -144,7 +149,8 @@ def run_once(folder: Path, plan: Plan, contender: Contender, seed: int) -> Run:
     job = Job(contender.name, plan["base"], str(folder.absolute() / "rows"), str(own), seed, plan["capacity"])
     job.write(own / "job.json")
     python = sys.executable if contender.peer is None else str(python_of(contender.peer))
-    training: Training = _run([python, "-m", contender.module, str(own / "job.json")], _environment(contender, own), own / "log.txt")
+    command = [python, "-m", contender.module, str(own / "job.json")]
+    training: Training = last_line(command, _environment(contender, own), own / "log.txt")
     require_fairness(plan, contender, training)
     loss: float = run_ours("benchmarks.train_heldout", training["adapter"], folder / "rows" / HELDOUT_ROWS, log=own / "heldout.log")
     sys.stdout.write(
@@ -239,10 +245,10 @@ def run_ours(module: str, *arguments: object, log: Path) -> Any:
         TrainingError: it failed; its words are in the log.
     """
     command: Iterable[object] = (sys.executable, "-m", module, *arguments)
-    return _run([str(part) for part in command], {**read_machine().child_environment(), "HF_HUB_OFFLINE": "1"}, log)
+    return last_line([str(part) for part in command], {**read_machine().child_environment(), "HF_HUB_OFFLINE": "1"}, log)
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Any:
+def last_line(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Any:
     """The last line of a program's standard output, which is JSON. Its standard input stays open until it ends."""
     log.parent.mkdir(parents=True, exist_ok=True)
     reader, writer = os.pipe()

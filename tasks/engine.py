@@ -1,28 +1,26 @@
-"""The engine in this process: greedy decoding with the prompts' common prefix computed once, rows sorted by length."""
+"""The engine in this process: one base in memory, and versions of every method beside it."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from pipeline_config.errors import ModelError
 from pipeline_config.model import ModelConfig
-from tasks.batching import common_prefix_length
 from tasks.chat import decode, encode_prompt, encode_text
+from tasks.decoding import Rules, Together, answer_alone, rules, why_not_together
 from tasks.generation import Answer
 from tasks.manifest import Quantization, read_manifest
 from tasks.methods import Method, find_method
+from tasks.methods.lora_products import exact_products
 from tasks.models import LoadedBase, load_base, share_weights
 from tasks.rows import Message
 
-if TYPE_CHECKING:
-    import torch
-
-Trie = dict[int, "Trie"]
-"""The token sequences that may be answered, as nested mappings."""
-
+_LOG = logging.getLogger(__name__)
 
 Place = tuple[str, str | None]
 """Where a version's tree is kept: the kind of its method, and the version's name if it has a tree of its own."""
@@ -50,6 +48,7 @@ class TransformersEngine:
         self._base = base
         self._trees: dict[Place, Any] = {}
         self._versions: dict[str, _Version] = {}
+        self._takes: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
         self._lock = threading.RLock()
 
     @property
@@ -121,41 +120,34 @@ class TransformersEngine:
 
         tokenizer = self._base.tokenizer
         encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
-        trie = _trie([encode_text(tokenizer, text) for text in allowed]) if allowed is not None else None
+        kept = rules(tokenizer.eos_token_id, max_new_tokens, None if allowed is None else [encode_text(tokenizer, x) for x in allowed])
         answers: dict[int, Answer] = {}
-        order = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
         with torch.inference_mode(), self.active(adapter) as model:
-            for start in range(0, len(order), batch_size):
-                chosen = order[start : start + batch_size]
-                generated = self._greedy(model, [encoded[index] for index in chosen], max_new_tokens, trie)
-                answers |= {i: self._as_answer(encoded[i], ids) for i, ids in zip(chosen, generated, strict=True)}
+            for done in self._decode(model, encoded, kept, batch_size):
+                answers |= {number: self._as_answer(encoded[number], ids) for number, ids in done.items()}
                 if on_answer is not None:
                     on_answer(len(answers))
         return [answers[index] for index in range(len(encoded))]
 
-    def _greedy(self, model: Any, prompts: list[list[int]], limit: int, trie: Trie | None) -> list[list[int]]:
-        """Token ids of each answer, the end-of-turn token included where it came."""
-        import torch
+    def _decode(self, model: Any, prompts: list[list[int]], kept: Rules, batch_size: int) -> Iterator[dict[int, list[int]]]:
+        """Token ids of each answer by the number of its prompt, as they are done."""
+        if batch_size > 1 and len(prompts) > 1 and self._takes_many(model, prompts, kept):
+            with exact_products(model):
+                yield from Together(model, prompts, kept, rows=batch_size).answers()
+            return
+        for number, prompt in enumerate(prompts):
+            yield {number: answer_alone(model, prompt, kept)}
 
-        eos, pad = self._base.tokenizer.eos_token_id, self._base.tokenizer.pad_token_id or 0
-        logits, cache, mask, positions = _prefill(model, prompts, pad)
-        produced: list[list[int]] = [[] for _ in prompts]
-        nodes: list[Trie | None] = [trie] * len(prompts)
-        for _ in range(limit if trie is None else max(limit, _depth(trie))):
-            chosen = _choose(logits, nodes, eos)
-            for row, token in enumerate(chosen):
-                if not produced[row] or produced[row][-1] != eos:
-                    produced[row].append(token)
-                    node = nodes[row]
-                    nodes[row] = node.get(token) if node is not None else None
-            if all(ids[-1] == eos for ids in produced):
-                break
-            positions = positions[:, -1:] + 1
-            mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
-            step = torch.tensor(chosen, device=mask.device)[:, None]
-            output = model(step, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True)
-            logits, cache = output.logits[:, -1].float(), output.past_key_values
-        return produced
+    def _takes_many(self, model: Any, prompts: list[list[int]], kept: Rules) -> bool:
+        """Whether a tree answers many prompts together as it does alone; tried once for each tree."""
+        if model not in self._takes:
+            why = why_not_together(model, prompts, kept)
+            if why is not None:
+                _LOG.warning(
+                    "prompts are answered one by one, which is slow: together, %s answers otherwise (%s)", type(model).__name__, why
+                )
+            self._takes[model] = why is None
+        return self._takes[model]
 
     def _as_answer(self, prompt: list[int], ids: list[int]) -> Answer:
         stopped = bool(ids) and ids[-1] == self._base.tokenizer.eos_token_id
@@ -164,51 +156,3 @@ class TransformersEngine:
     def _require(self, name: str) -> None:
         if name not in self._versions:
             raise ModelError("no adapter has this name", where=name, expected=f"one of {', '.join(self._versions) or '(none)'}")
-
-
-def _prefill(model: Any, prompts: list[list[int]], pad: int) -> tuple["torch.Tensor", Any, "torch.Tensor", "torch.Tensor"]:
-    """Logits after each prompt, cache, mask and positions. What all prompts start with is computed once and its cache shared."""
-    import torch
-
-    shared = common_prefix_length(prompts) if len(prompts) > 1 else 0
-    device, rows = model.device, len(prompts)
-    # A tensor and not the number 1: that would make a strided slice, and the product with it copies the whole head for each row.
-    last = torch.tensor([-1], device=device)
-    cache = None
-    if shared:
-        prefix = torch.tensor([prompts[0][:shared]], device=device)
-        cache = model(prefix, use_cache=True, logits_to_keep=last).past_key_values
-        cache.batch_repeat_interleave(rows)
-    own = [prompt[shared:] for prompt in prompts]
-    width = max(map(len, own))
-    # Left padding, between the shared prefix and each row's own tokens, so that all rows end in the last column.
-    ids = torch.tensor([[pad] * (width - len(row)) + row for row in own], device=device)
-    seen = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in own], device=device)
-    mask = torch.cat([seen.new_ones(rows, shared), seen], dim=1)
-    positions = (seen.cumsum(dim=1) - 1).clamp(min=0) + shared
-    output = model(ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=last)
-    return output.logits[:, -1].float(), output.past_key_values, mask, positions
-
-
-def _trie(sequences: Sequence[Sequence[int]]) -> Trie:
-    root: Trie = {}
-    for sequence in sequences:
-        node = root
-        for token in sequence:
-            node = node.setdefault(token, {})
-    return root
-
-
-def _depth(trie: Trie) -> int:
-    return 1 + max((_depth(child) for child in trie.values()), default=-1)
-
-
-def _choose(logits: "torch.Tensor", nodes: Sequence[Trie | None], eos: int) -> list[int]:
-    """The best token of each row, among those that its place in the trie allows."""
-    if not any(node is not None for node in nodes):
-        return [int(token) for token in logits.argmax(dim=-1)]
-    choices = []
-    for row, node in zip(logits, nodes, strict=True):
-        allowed = list(node) if node else [eos]
-        choices.append(allowed[int(row[allowed].argmax())])
-    return choices

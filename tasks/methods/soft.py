@@ -58,7 +58,8 @@ class SoftPromptModel(torch.nn.Module):
             ModelError: a packed mask came without position ids.
         """
         virtual = self._virtual_tokens
-        first = past_key_values is None or past_key_values.get_seq_length() == 0
+        kept = blocks is not None and "slots" in blocks  # they have the virtual tokens, and all that came before
+        first = not kept and (past_key_values is None or past_key_values.get_seq_length() == 0)
         call: dict[str, Any] = {**options, "use_cache": use_cache, "past_key_values": past_key_values, "logits_to_keep": logits_to_keep}
         call["input_ids"], call["position_ids"] = input_ids, None if position_ids is None else position_ids + virtual
         if first and self._is_prefix:

@@ -1,0 +1,251 @@
+"""Greedy decoding: one prompt as transformers does it, or many together in as few and as full forward passes as possible.
+
+Together, what all prompts begin with is computed once, rows take up no more tokens than they have, a row that is done makes room for the
+next prompt, and answers that were given before are guessed: where at least half of the earlier answers with the same beginning went on
+alike, those tokens are checked in one pass instead of being generated in one pass each. A guess is taken only as far as the model would
+have chosen it, so it changes no answer.
+
+A prompt alone is computed the same way whatever was asked before it: the endpoint is held to the answers that it gave to the evaluation.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tasks.answer_tree import AnswerTree
+from tasks.attention_slots import NewTokens, Slots
+from tasks.batching import common_prefix_length
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What an answer may be.
+
+    Attributes:
+        end: the token that ends an answer.
+        limit: its most tokens.
+        allowed: the only answers that there may be, each with the token that ends it; null allows any.
+    """
+
+    end: int
+    limit: int
+    allowed: AnswerTree | None = None
+
+    def is_over(self, answer: Sequence[int]) -> bool:
+        """Whether nothing can follow."""
+        return bool(answer) and (answer[-1] == self.end or len(answer) >= self.limit)
+
+    def choose(self, logits: "torch.Tensor", answer: Sequence[int]) -> int:
+        """The best token of those that may follow; of equally good ones the first.
+
+        Args:
+            logits: shape (vocabulary,).
+        """
+        node = self.allowed.find(answer) if self.allowed is not None else None
+        if node is None:
+            return int(logits.argmax())
+        tokens = sorted(node.children)
+        return tokens[int(logits[tokens].argmax())]
+
+    def forced(self, answer: Sequence[int]) -> list[int]:
+        """What has to follow, whatever the model thinks."""
+        node = self.allowed.find(answer) if self.allowed is not None else None
+        return node.forced() if node is not None else []
+
+
+def rules(end: int, limit: int, allowed: Sequence[Sequence[int]] | None) -> Rules:
+    """Rules for answers of so many tokens at most, or for exactly the allowed ones, however long they are."""
+    if allowed is None:
+        return Rules(end, limit)
+    tree = AnswerTree(allowed)
+    return Rules(end, max(limit, tree.depth()), tree)
+
+
+def answer_alone(model: Any, prompt: Sequence[int], rules: Rules) -> list[int]:
+    """Token ids of an answer, the one that ends it included where it came."""
+    import torch
+    from transformers import DynamicCache
+
+    answer: list[int] = []
+    step, cache, position = list(prompt), DynamicCache(), 0
+    while not rules.is_over(answer):
+        ids = torch.tensor([step], device=model.device)
+        positions = torch.arange(position, position + len(step), device=model.device)[None]
+        output = model(ids, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=_last(model))
+        cache, position = output.past_key_values, position + len(step)
+        answer.append(rules.choose(output.logits[0, -1].float(), answer))
+        answer += rules.forced(answer)
+        step = answer[position - len(prompt) :]
+    return answer
+
+
+def _last(model: Any) -> "torch.Tensor":
+    """A tensor and not the number 1: that would make a strided slice, and the product with it copies the whole head for each row."""
+    import torch
+
+    return torch.tensor([-1], device=model.device)
+
+
+@dataclass(eq=False)
+class _Row:
+    """A prompt that is being answered. `ids` are its tokens behind the lead, of which `prompt` are the prompt's, `stored` have keys."""
+
+    number: int
+    slot: int
+    ids: list[int]
+    prompt: int
+    stored: int = 0
+
+    @property
+    def answer(self) -> list[int]:
+        return self.ids[self.prompt :]
+
+
+class Together:
+    """Answers many prompts at once. A model has to be one whose attention is `tasks.attention`'s."""
+
+    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], rules: Rules, *, rows: int, given: AnswerTree | None = None) -> None:
+        """Computes what all prompts begin with.
+
+        Args:
+            rows: how many are answered at a time.
+            given: answers that are likely to be given; those that are allowed are, and every new one is put in.
+        """
+        self._model, self._rules, self._rows = model, rules, rows
+        self._shared = common_prefix_length(prompts)
+        self._waiting = sorted(range(len(prompts)), key=lambda number: len(prompts[number]), reverse=True)
+        self._prompts = prompts
+        self._slots = Slots(_lead(model, prompts[0], self._shared), rows)
+        self._free = list(range(rows))
+        self._given = given or rules.allowed or AnswerTree()
+
+    def answers(self) -> Iterator[dict[int, list[int]]]:
+        """Token ids of answers by the number of their prompt, as they are done; short prompts come first."""
+        active: list[_Row] = []
+        while self._waiting or active:
+            # A pass over fewer rows costs nearly as much: new ones come in when half the places are free.
+            if self._waiting and len(active) <= self._rows // 2:
+                fresh = self._admit()
+                self._advance(fresh)
+                active += fresh
+            else:
+                self._advance(active)
+            if done := [row for row in active if self._rules.is_over(row.answer)]:
+                active = [row for row in active if row not in done]
+                self._dismiss(done)
+                yield {row.number: row.answer for row in done}
+
+    def first_logits(self) -> dict[int, "torch.Tensor"]:
+        """Logits before the first token of the answers that come first, in fp32, by the number of their prompt."""
+        fresh = self._admit()
+        logits = self._forward(fresh, [row.ids for row in fresh], [1] * len(fresh))
+        return {row.number: line for row, line in zip(fresh, logits.float(), strict=True)}
+
+    def _admit(self) -> list[_Row]:
+        numbers = [self._waiting.pop() for _ in range(min(len(self._free), len(self._waiting)))]
+        own = [list(self._prompts[number][self._shared :]) for number in numbers]
+        self._slots.reserve(max(map(len, own)) + self._rules.limit)
+        return [_Row(number, self._free.pop(), ids, len(ids)) for number, ids in zip(numbers, own, strict=True)]
+
+    def _dismiss(self, done: Sequence[_Row]) -> None:
+        for row in done:
+            self._free.append(row.slot)
+            self._given.add(row.answer)
+
+    def _advance(self, rows: Sequence[_Row]) -> None:
+        """One forward pass: what is not stored yet of each row, and a guess how its answer goes on."""
+        guesses = [self._guess(row.answer) for row in rows]
+        steps = [row.ids[row.stored :] + guess for row, guess in zip(rows, guesses, strict=True)]
+        logits = self._forward(rows, steps, [1 + len(guess) for guess in guesses])
+        # The index that `max` gives is also that of the first of equals; `argmax` takes five times as long in bf16.
+        best = logits.max(dim=-1).indices.tolist() if self._rules.allowed is None else None
+        at = 0
+        for row, guess in zip(rows, guesses, strict=True):
+            row.stored = len(row.ids)
+            for number, guessed in enumerate([*guess, None], start=at):
+                token = best[number] if best is not None else self._rules.choose(logits[number], row.answer)
+                row.ids.append(token)
+                if token != guessed or self._rules.is_over(row.answer):
+                    break
+                row.stored += 1
+            row.ids += self._rules.forced(row.answer)
+            at += 1 + len(guess)
+
+    def _guess(self, answer: Sequence[int]) -> list[int]:
+        """Tokens that may well follow; without the one that ends an answer, because nothing would have to be chosen behind it."""
+        node = self._given.find(answer)
+        likely = node.likely() if node is not None else []
+        room = self._rules.limit - len(answer) - 1
+        return [token for token in likely[:room] if token != self._rules.end]
+
+    def _forward(self, rows: Sequence[_Row], steps: Sequence[Sequence[int]], wanted: Sequence[int]) -> "torch.Tensor":
+        """Logits behind the last `wanted` tokens of each row's step, shape (sum of wanted, vocabulary)."""
+        import torch
+
+        device = self._model.device
+        ids: list[int] = []
+        positions: list[int] = []
+        keep: list[int] = []
+        for row, step, count in zip(rows, steps, wanted, strict=True):
+            ids += step
+            positions += range(self._shared + row.stored, self._shared + row.stored + len(step))
+            keep += range(len(ids) - count, len(ids))
+        self._slots.expect([NewTokens(row.slot, row.stored, len(step)) for row, step in zip(rows, steps, strict=True)])
+        # An attention that looks at a mask all the same finds that nothing is visible, and its logits are not numbers.
+        nothing = torch.zeros(1, 1, 1, 1, dtype=torch.bool, device=device)
+        output = self._model(
+            torch.tensor([ids], device=device), position_ids=torch.tensor([positions], device=device), attention_mask=nothing,
+            blocks={"slots": self._slots}, logits_to_keep=torch.tensor(keep, device=device), use_cache=False,
+        )  # fmt: skip
+        return output.logits[0]  # type: ignore[no-any-return]
+
+
+def _lead(model: Any, prompt: Sequence[int], shared: int) -> "list[tuple[torch.Tensor, torch.Tensor]]":
+    """Keys and values of each layer for the first `shared` tokens of a prompt, and of virtual tokens before them."""
+    import torch
+    from transformers import DynamicCache
+
+    # Where prompts share nothing, virtual tokens still come before them: one token is computed, and left out.
+    count = max(shared, 1)
+    ids, positions = torch.tensor([prompt[:count]], device=model.device), torch.arange(count, device=model.device)[None]
+    # A cache without the model's configuration keeps all keys, also in layers with a sliding window.
+    output = model(ids, position_ids=positions, past_key_values=DynamicCache(), use_cache=True, logits_to_keep=_last(model))
+    layers = output.past_key_values.layers
+    kept = layers[0].keys.shape[2] - (count - shared)
+    return [(layer.keys[0, :, :kept].contiguous(), layer.values[0, :, :kept].contiguous()) for layer in layers]
+
+
+def why_not_together(model: Any, prompts: Sequence[Sequence[int]], rules: Rules) -> str | None:
+    """What is wrong with a model's answers to many prompts together, in words; null if it computes them as it does alone.
+
+    A model whose layers keep something else of a row than keys and values, or whose attention is its own, would mix rows without a word.
+
+    Args:
+        prompts: two or more, of which two are tried.
+    """
+    import torch
+
+    tried = sorted(prompts, key=len)[:: max(1, len(prompts) // 2)][:2]
+    try:
+        together = Together(model, tried, rules, rows=2).first_logits()
+        alone = [_logits_alone(model, prompt) for prompt in tried]
+    # Models and kernels of all kinds refuse in ways of their own what they cannot do.
+    except (ValueError, TypeError, RuntimeError, AttributeError, LookupError) as error:
+        return f"{type(error).__name__}: {error}"
+    tolerance = 1e-3 if model.config.dtype in (None, torch.float32) else 5e-2
+    for number, wanted in enumerate(alone):
+        off = ((together[number] - wanted).abs().max() / wanted.abs().max()).item()
+        # Written so that what is not a number agrees with nothing.
+        if not off <= tolerance:
+            return f"logits are off by {off:.2g} of the largest"
+    return None
+
+
+def _logits_alone(model: Any, prompt: Sequence[int]) -> "torch.Tensor":
+    import torch
+
+    ids, positions = torch.tensor([prompt], device=model.device), torch.arange(len(prompt), device=model.device)[None]
+    return model(ids, position_ids=positions, logits_to_keep=_last(model), use_cache=True).logits[0, -1].float()  # type: ignore[no-any-return]
