@@ -76,3 +76,13 @@ def test_a_failed_load_leaves_no_trace(tmp_path: Path, method: str, breaks: Call
     assert texts(engine, "two") != before
     engine.unload_adapter("one")
     assert engine.adapters() == ("two",)
+
+
+@pytest.mark.parametrize("names", [("desk-v10", "desk-v1"), ("0", "1")], ids=["one in the other", "numbers of layers"])
+@pytest.mark.parametrize("method", SHARING)
+def test_names_that_other_names_contain_are_loaded(tmp_path: Path, method: str, names: tuple[str, str]) -> None:
+    config, quantization = tiny_base(tmp_path / "base"), find_method(method).quantization
+    engine = TransformersEngine(load_base(config, tmp_path, quantization))
+    for seed, name in enumerate(names):
+        engine.load_adapter(name, make_artifact(tmp_path / name, method, load_base(config, tmp_path, quantization), seed))
+    assert engine.adapters() == names
