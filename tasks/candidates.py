@@ -89,6 +89,8 @@ def likely_rows(texts: pl.Series, kinds: Sequence[Kind]) -> Iterator[tuple[int, 
     rows = pl.DataFrame({"text": texts.cast(pl.String)}).with_row_index("row")
     # One step after the other: in one query, shapes would be looked for in every row.
     hinted = rows.with_columns(text.contains(hint).alias(hint) for hint in hints).filter(pl.any_horizontal(hints))
+    if hinted.is_empty():  # as most small tables: shapes take longer to compile than to be looked for
+        return
     likely = pl.concat(_shaped(hinted.filter(pl.any_horizontal(hint for hint in hints if kind in _HINTS[hint])), kind) for kind in kinds)
     together = likely.group_by("row").agg("kind").sort("row")
     for (row, found), value in zip(together.iter_rows(), texts.gather(together["row"]), strict=True):

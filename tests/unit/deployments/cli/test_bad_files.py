@@ -43,7 +43,7 @@ def run(model: ModelConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
         columns = ColumnMapping(instruction=None, input="text", output="label")
         data = DataConfig(
             source=SourceConfig(path=str(source), columns=columns, instruction="Name the queue."),
-            split=SplitConfig(near_jaccard=None), checks=ChecksConfig(near_duplicate_jaccard=None), max_bad_fraction=0.3,
+            split=SplitConfig(near_jaccard=None), checks=ChecksConfig(near_duplicate_jaccard=None, embedded_rows=0), max_bad_fraction=0.3,
         )  # fmt: skip
         gates = {
             "accuracy": ThresholdGate(kind="threshold", metric="accuracy", threshold=0.5),
