@@ -254,11 +254,11 @@ def leak_chance(fit: Fit) -> float:
 
     Fisher's exact test, one-sided: the familiar ones are spread over both sides at random.
     """
+    from scipy.stats import hypergeom
+
     validation, test = fit.validation, fit.test
     familiar, rows = validation.familiar + test.familiar, validation.rows + test.rows
-    most = min(familiar, validation.rows)
-    ways = sum(math.comb(validation.rows, at) * math.comb(test.rows, familiar - at) for at in range(validation.familiar, most + 1))
-    return ways / math.comb(rows, familiar)
+    return float(hypergeom.sf(validation.familiar - 1, rows, familiar, validation.rows))
 
 
 def _gap_slope(curve: Sequence[CurvePoint], shipped_step: int) -> float | None:
