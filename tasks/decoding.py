@@ -157,6 +157,7 @@ class Together:
 
     def _advance(self, rows: Sequence[_Row]) -> None:
         """One forward pass: what is not stored yet of each row, and a guess how its answer goes on."""
+        rows = sorted(rows, key=lambda row: len(row.ids) - row.stored + len(self._guess(row.answer)))
         guesses = [self._guess(row.answer) for row in rows]
         steps = [row.ids[row.stored :] + guess for row, guess in zip(rows, guesses, strict=True)]
         logits = self._forward(rows, steps, [1 + len(guess) for guess in guesses])
