@@ -10,7 +10,7 @@ A prompt alone is computed the same way whatever was asked before it: the endpoi
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.answer_tree import AnswerTree
 from tasks.attention_slots import NewTokens, Slots
@@ -18,6 +18,10 @@ from tasks.batching import common_prefix_length
 
 if TYPE_CHECKING:
     import torch
+
+_TOKENS = 512
+"""Prompt tokens of a pass, at most. More are no faster on a CPU, whose cache they outgrow, and scores of a long prompt's tokens with each
+other would take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,14 @@ class _Row:
         return self.ids[self.prompt :]
 
 
+class _Step(NamedTuple):
+    """What a pass computes of a row; the last of these tokens may be guessed."""
+
+    row: _Row
+    ids: list[int]
+    guess: list[int]
+
+
 class Together:
     """Answers many prompts at once. A model has to be one whose attention is `tasks.attention`'s."""
 
@@ -139,16 +151,20 @@ class Together:
                 yield {row.number: row.answer for row in done}
 
     def first_logits(self) -> dict[int, "torch.Tensor"]:
-        """Logits before the first token of the answers that come first, in fp32, by the number of their prompt."""
-        fresh = self._admit()
-        logits = self._forward(fresh, [row.ids for row in fresh], [1] * len(fresh))
-        return {row.number: line for row, line in zip(fresh, logits.float(), strict=True)}
+        """Logits in fp32 behind the prompts that come first, by their number."""
+        steps = [_Step(row, row.ids[:_TOKENS], []) for row in self._admit()]
+        return {step.row.number: line for step, line in zip(steps, self._forward(steps).float(), strict=True)}
 
     def _admit(self) -> list[_Row]:
-        numbers = [self._waiting.pop() for _ in range(min(len(self._free), len(self._waiting)))]
-        own = [list(self._prompts[number][self._shared :]) for number in numbers]
-        self._slots.reserve(max(map(len, own)) + self._rules.limit)
-        return [_Row(number, self._free.pop(), ids, len(ids)) for number, ids in zip(numbers, own, strict=True)]
+        """The next prompts, as many as have a place and fit in a pass; one at least."""
+        fresh: list[_Row] = []
+        while self._waiting and self._free:
+            ids = list(self._prompts[self._waiting[-1]][self._shared :])
+            if fresh and sum(len(row.ids) for row in fresh) + len(ids) > _TOKENS:
+                break
+            fresh.append(_Row(self._waiting.pop(), self._free.pop(), ids, len(ids)))
+        self._slots.reserve(max(row.prompt for row in fresh) + self._rules.limit)
+        return fresh
 
     def _dismiss(self, done: Sequence[_Row]) -> None:
         for row in done:
@@ -157,22 +173,29 @@ class Together:
 
     def _advance(self, rows: Sequence[_Row]) -> None:
         """One forward pass: what is not stored yet of each row, and a guess how its answer goes on."""
-        guesses = [self._guess(row.answer) for row in rows]
-        steps = [row.ids[row.stored :] + guess for row, guess in zip(rows, guesses, strict=True)]
-        logits = self._forward(rows, steps, [1 + len(guess) for guess in guesses])
+        steps = sorted((self._step(row) for row in rows), key=lambda step: len(step.ids))
+        logits = self._forward(steps)
         # The index that `max` gives is also that of the first of equals; `argmax` takes five times as long in bf16.
         best = logits.max(dim=-1).indices.tolist() if self._rules.allowed is None else None
         at = 0
-        for row, guess in zip(rows, guesses, strict=True):
-            row.stored = len(row.ids)
-            for number, guessed in enumerate([*guess, None], start=at):
-                token = best[number] if best is not None else self._rules.choose(logits[number], row.answer)
-                row.ids.append(token)
-                if token != guessed or self._rules.is_over(row.answer):
-                    break
-                row.stored += 1
-            row.ids += self._rules.forced(row.answer)
+        for row, ids, guess in steps:
+            row.stored += len(ids) - len(guess)
+            if row.stored == len(row.ids):
+                for number, guessed in enumerate([*guess, None], start=at):
+                    token = best[number] if best is not None else self._rules.choose(logits[number], row.answer)
+                    row.ids.append(token)
+                    if token != guessed or self._rules.is_over(row.answer):
+                        break
+                    row.stored += 1
+                row.ids += self._rules.forced(row.answer)
             at += 1 + len(guess)
+
+    def _step(self, row: _Row) -> _Step:
+        left = row.ids[row.stored :]
+        if len(left) > _TOKENS:
+            return _Step(row, left[:_TOKENS], [])
+        guess = self._guess(row.answer)
+        return _Step(row, left + guess, guess)
 
     def _guess(self, answer: Sequence[int]) -> list[int]:
         """Tokens that may well follow; without the one that ends an answer, because nothing would have to be chosen behind it."""
@@ -181,19 +204,19 @@ class Together:
         room = self._rules.limit - len(answer) - 1
         return [token for token in likely[:room] if token != self._rules.end]
 
-    def _forward(self, rows: Sequence[_Row], steps: Sequence[Sequence[int]], wanted: Sequence[int]) -> "torch.Tensor":
-        """Logits behind the last `wanted` tokens of each row's step, shape (sum of wanted, vocabulary)."""
+    def _forward(self, steps: Sequence[_Step]) -> "torch.Tensor":
+        """Logits behind each step's last token that is no guess, and behind each guess, shape (1 + guesses of all steps, vocabulary)."""
         import torch
 
         device = self._model.device
         ids: list[int] = []
         positions: list[int] = []
         keep: list[int] = []
-        for row, step, count in zip(rows, steps, wanted, strict=True):
-            ids += step
-            positions += range(self._shared + row.stored, self._shared + row.stored + len(step))
-            keep += range(len(ids) - count, len(ids))
-        self._slots.expect([NewTokens(row.slot, row.stored, len(step)) for row, step in zip(rows, steps, strict=True)])
+        for row, new, guess in steps:
+            ids += new
+            positions += range(self._shared + row.stored, self._shared + row.stored + len(new))
+            keep += range(len(ids) - len(guess) - 1, len(ids))
+        self._slots.expect([NewTokens(row.slot, row.stored, len(new)) for row, new, _ in steps])
         # An attention that looks at a mask all the same finds that nothing is visible, and its logits are not numbers.
         nothing = torch.zeros(1, 1, 1, 1, dtype=torch.bool, device=device)
         output = self._model(
@@ -228,7 +251,8 @@ def why_not_together(model: Any, prompts: Sequence[Sequence[int]], rules: Rules)
     """
     import torch
 
-    tried = sorted(prompts, key=len)[:: max(1, len(prompts) // 2)][:2]
+    shortest = sorted(prompts, key=len)
+    tried = [prompt[: common_prefix_length(prompts) + _TOKENS // 2] for prompt in (shortest[0], shortest[len(prompts) // 2])]
     try:
         together = Together(model, tried, rules, rows=2).first_logits()
         alone = [_logits_alone(model, prompt) for prompt in tried]

@@ -88,6 +88,16 @@ def test_an_answer_that_was_given_before_takes_one_pass_more_than_its_first_toke
     assert passes == [lead, *first_two, *next_two, *next_two]
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+def test_prompts_that_are_longer_than_a_pass_are_computed_piece_by_piece(family: str) -> None:
+    model = tiny_model(family, max_position_embeddings=2048)
+    prompts = [row["prompt_ids"] for row in random_rows(9, [1300, 24, 700, 24, 300, 300, 300])]
+    wanted = alone(model, prompts)
+    passes = count_passes(model)
+    assert together(model, prompts, 4) == wanted
+    assert max(passes) < 600
+
+
 def test_a_row_that_is_done_makes_room_for_the_next() -> None:
     model = tiny_model("llama")
     kept = Rules(alone(model, ALIKE)[0][3], LIMIT)
