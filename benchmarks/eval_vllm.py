@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -34,5 +35,14 @@ def answer(job: Job) -> Answering:
     return {"seconds": time.perf_counter() - began, "answers": texts, "version": versions}
 
 
+def main() -> None:
+    """The command line. What vLLM and its processes print goes where their warnings go, so that the line of JSON is the last one."""
+    result = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    answering = answer(read_job(sys.argv[1]))
+    with os.fdopen(result, "w") as stream:
+        stream.write(json.dumps(answering) + "\n")
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(answer(read_job(sys.argv[1]))) + "\n")
+    main()
