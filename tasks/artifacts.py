@@ -44,13 +44,75 @@ class RowCounts(Record):
     set_aside: int
 
 
+class OperatorCounts(Record):
+    """What came of one operator: `asked = accepted + sum of rejected`.
+
+    Attributes:
+        version: digest of what made the texts (`tasks.augment.operators.Operator`).
+        rejected: numbers by reason.
+        similarity: mean cosine of the accepted ones to their parents; null if there are none.
+        cost: what an endpoint asked for them, in the configuration's currency; null where nothing is paid.
+        missing: what the operator needs and did not find, with the command that brings it; null if it was there.
+        dropped: why an ablation switched it off; null if it was on.
+    """
+
+    name: str
+    version: str | None
+    asked: int
+    accepted: int
+    rejected: dict[str, int]
+    similarity: float | None
+    seconds: float
+    cost: float | None = None
+    missing: str | None = None
+    dropped: str | None = None
+
+
+class AblationArm(Record):
+    """An operator against training without any, at equal steps, on the same validation rows.
+
+    `lift` is the difference of exact match, `interval` two-sided with 0.025 beyond each end. `kept` if the interval lies above zero.
+    """
+
+    name: str
+    accepted: int
+    rows: int
+    accuracy: float
+    without: float
+    lift: float
+    interval: tuple[float, float]
+    kept: bool
+
+
+class Ablation(Record):
+    """What each operator is worth; `steps` are the optimizer steps of every arm. Lies in `folder` with the answers of every arm."""
+
+    folder: Path
+    steps: int
+    arms: tuple[AblationArm, ...]
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Operators without measured lift."""
+        return tuple(arm.name for arm in self.arms if not arm.kept)
+
+
+class Augmentation(Record):
+    """What was added to the training rows. `children.parquet` beside them names each one's parent (`tasks.augment.children.CHILDREN`)."""
+
+    rows: int
+    operators: tuple[OperatorCounts, ...]
+    ablation: Ablation | None = None
+
+
 class PreparedData(Record):
     """Rows fit for training and measuring, in `folder`.
 
     Files: `train.parquet`, `validation.parquet`, `test.parquet` (see `tasks.rows`), `quarantine.parquet`, `duplicates.parquet`,
     `split.parquet`, `test_columns.parquet` (`tasks.rows.TEST_COLUMNS`), and `report.json` (`tasks.data.findings.DataReport`). `canaries`
-    rows are planted in `train.parquet` besides those that `counts` speaks of. `warnings` are sentences for the run's summary. `digest` is
-    of all rows, `training_digest` of those that training sees: more test rows are other data, and train no other model.
+    rows are planted in `train.parquet` besides those that `counts` speaks of, and so are the rows of `augmentation`. `warnings` are
+    sentences for the run's summary. `digest` is of all rows, `training_digest` of those that training sees: more test rows are other data,
+    and train no other model.
     """
 
     folder: Path
@@ -60,6 +122,7 @@ class PreparedData(Record):
     labels: tuple[str, ...] | None
     counts: RowCounts
     canaries: int = 0
+    augmentation: Augmentation | None = None
     warnings: tuple[str, ...] = ()
 
 
