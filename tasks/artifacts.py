@@ -52,6 +52,7 @@ class OperatorCounts(Record):
     Attributes:
         version: digest of what made the texts (`tasks.augment.operators.Operator`).
         rejected: numbers by reason.
+        unanswered: how many of the rejected ones the next run asks for again, because an endpoint was away.
         similarity: mean cosine of the accepted ones to their parents; null if there are none.
         cost: what an endpoint asked for them, in the configuration's currency; null where nothing is paid.
         missing: what the operator needs and did not find, with the command that brings it; null if it was there.
@@ -65,6 +66,7 @@ class OperatorCounts(Record):
     rejected: dict[str, int]
     similarity: float | None
     seconds: float
+    unanswered: int = 0
     cost: float | None = None
     missing: str | None = None
     dropped: str | None = None

@@ -108,6 +108,11 @@ def base_cache(workspace: Path) -> Path:
     return workspace / "bases"
 
 
+def candidate_cache(workspace: Path) -> Path:
+    """Rewordings that were made once, shared by all runs."""
+    return workspace / "candidates.sqlite"
+
+
 def ledger_path(workspace: Path) -> Path:
     """The production ledger."""
     return workspace / "ledger.sqlite"
