@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 
 Outcome = Literal["pass", "fail", "hold", "not_applicable"]
 Verdict = Literal["pass", "fail", "hold"]
+ArmMetric = Literal["exact_match", "loss"]
+"""What the arms of an ablation are compared by."""
 LayoutName = Literal["varlen", "flex", "blocks", "packed", "padded"]
 """How rows are laid out for one forward pass, see `tasks.batching`."""
 
@@ -70,16 +72,35 @@ class OperatorCounts(Record):
     dropped: str | None = None
 
 
+class ValidationMarks(Record):
+    """How one artifact did on each validation row.
+
+    `folder/marks.parquet` has `row_id`, `cluster` (rows that belong together), `answer`, `amount` and `weight`. Of `exact_match` the amount
+    is 1 for a right answer and 0 for another one, and the weight 1; of `loss` they are nats and tokens of the expected answer, and no
+    answer was asked for. `value` is the sum of the amounts over that of the weights.
+    """
+
+    folder: Path
+    metric: ArmMetric
+    rows: int
+    value: float
+
+
 class AblationArm(Record):
     """An operator against training without any, at equal steps, on the same validation rows.
 
-    `lift` is the difference of exact match, `interval` two-sided with 0.025 beyond each end. `kept` if the interval lies above zero.
+    `value` is the figure with the operator's rows, `without` that without any, `lift` by how much the first is better, whichever way is
+    better, and `interval` that of the lift, two-sided with 0.025 beyond each end. `kept` if the interval lies above zero.
+
+    Attributes:
+        accepted: reworded rows that were trained on besides the others.
+        rows: validation rows.
     """
 
     name: str
     accepted: int
     rows: int
-    accuracy: float
+    value: float
     without: float
     lift: float
     interval: tuple[float, float]
@@ -87,11 +108,15 @@ class AblationArm(Record):
 
 
 class Ablation(Record):
-    """What each operator is worth; `steps` are the optimizer steps of every arm. Lies in `folder` with the answers of every arm."""
+    """What each operator is worth; `steps` are the optimizer steps of every arm. Lies in `folder` with the marks of every arm.
+
+    `metric` is exact match where answers are labels, else the loss of the expected answers in nats a token.
+    """
 
     folder: Path
     steps: int
     arms: tuple[AblationArm, ...]
+    metric: ArmMetric = "exact_match"
 
     @property
     def dropped(self) -> tuple[str, ...]:
@@ -126,6 +151,11 @@ class PreparedData(Record):
     canaries: int = 0
     augmentation: Augmentation | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def training_rows(self) -> int:
+        """All rows of `train.parquet`."""
+        return self.counts.train + self.canaries + (self.augmentation.rows if self.augmentation is not None else 0)
 
 
 class CurvePoint(Record):

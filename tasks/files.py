@@ -22,6 +22,8 @@ MODEL_CARD = "README.md"
 """What a version is and is not good for, in Hugging Face's format; in both places, too."""
 FIGURES = "figures"
 """Folder beside them with the page's drawings as SVG."""
+MARKS = "marks.parquet"
+"""How an artifact did on each validation row (`tasks.artifacts.ValidationMarks`)."""
 LATEST = "latest"
 """Beside the run folders: a link to the newest one."""
 

@@ -1,4 +1,6 @@
-"""The Prefect shell of augmentation."""
+"""The Prefect shells of augmentation."""
+
+from collections.abc import Sequence
 
 from prefect import task
 from prefect.artifacts import create_table_artifact
@@ -7,6 +9,7 @@ from prefect.logging import get_run_logger
 
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import Ablation, Augmentation, PreparedData, RunContext
+from tasks.augment.ablation import Arm, compare_arms, sentence
 from tasks.augment.catalogue import open_operators
 from tasks.augment.keep import keep_augmented, wanted_operators
 from tasks.embeddings import EmbeddedEmbedder
@@ -37,6 +40,22 @@ def augment(
     before = [prepared, *([ablation] if ablation is not None else [])]
     seconds, reused = result.seconds + sum(stage.seconds for stage in before), result.reused and all(stage.reused for stage in before)
     return StageResult(prepared.name, result.value, result.key, seconds, reused)
+
+
+@task(name="compare operators", persist_result=False, cache_policy=NO_CACHE)
+def compare(context: RunContext, without: Arm, arms: Sequence[Arm], steps: int) -> StageResult[Ablation]:
+    """Says which operators have a measured lift.
+
+    Raises:
+        TrainingError: an arm took another number of steps.
+    """
+    result = compare_arms(context.workspace, without, arms, steps)
+    found = result.value
+    for arm in found.arms:
+        get_run_logger().info("ablation: %s", sentence(arm, found))
+    table = [arm.model_dump(mode="json") | {"interval": f"[{arm.interval[0]:+.3f}, {arm.interval[1]:+.3f}]"} for arm in found.arms]
+    create_table_artifact(table=table, key="ablation", description=f"{found.metric.replace('_', ' ')} after {found.steps} steps each")
+    return result
 
 
 def _show(augmentation: Augmentation) -> None:
