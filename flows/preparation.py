@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from flows.ablation import ablation
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import PreparedData, RunContext
 from tasks.augment.task import augment
@@ -13,8 +14,14 @@ from tasks.stages import StageResult
 def preparation(config: PipelineConfig, context: RunContext) -> StageResult[PreparedData]:
     """Loads, validates, deduplicates and splits the rows, and rewords training rows where operators are on.
 
+    In the run's summary all of it is preparation.
+
     Raises:
         ConfigError: an operator is required and not there.
         DataError: the data is refused; the message says where the quarantined rows are.
     """
-    return augment(config, context, prepare(config, context), None)
+    prepared = prepare(config, context)
+    if not config.augmentation.operators():
+        return prepared
+    compared = ablation(config, context, prepared) if config.augmentation.ablate else None
+    return augment(config, context, prepared, compared).following(compared or prepared, prepared.name)

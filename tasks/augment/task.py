@@ -22,8 +22,6 @@ def augment(
 ) -> StageResult[PreparedData]:
     """Rewords training rows, or reuses what the same rows, settings and operators gave before. With no operator on, rows stay as they are.
 
-    In the run's summary this is part of preparation, so that the result goes under its name, with the seconds of all that led to it.
-
     Raises:
         ConfigError: an operator is required and not there; the message says what brings it.
         DataError: see `tasks.augment.stage.augment_data`.
@@ -37,9 +35,7 @@ def augment(
         _show(result.value.augmentation)
     for warning in result.value.warnings[len(prepared.value.warnings) :]:
         get_run_logger().warning("%s", warning)
-    before = [prepared, *([ablation] if ablation is not None else [])]
-    seconds, reused = result.seconds + sum(stage.seconds for stage in before), result.reused and all(stage.reused for stage in before)
-    return StageResult(prepared.name, result.value, result.key, seconds, reused)
+    return result
 
 
 @task(name="compare operators", persist_result=False, cache_policy=NO_CACHE)

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.artifacts import AblationArm, Augmentation, OperatorCounts
+from tasks.artifacts import AblationArm, ArmMetric, Augmentation, OperatorCounts
 from tasks.pages.display import counted, number, percent
 from tasks.report.figures import interval_text, value_text
 
+_METRICS: dict[ArmMetric, str] = {
+    "exact_match": "Share of validation rows answered exactly",
+    "loss": "Loss of the expected answers of validation rows, in nats a token",
+}
 _SHOWN = 6
 """Reasons that are named; the others are added up."""
 
@@ -31,7 +35,7 @@ class ArmLine:
     name: str
     rows: str
     without: str
-    accuracy: str
+    value: str
     lift: str
     kept: bool
 
@@ -46,6 +50,7 @@ def augmentation_of(augmentation: Augmentation | None) -> dict[str, Any]:
         "operators": [_line(counts) for counts in augmentation.operators],
         "arms": [_arm(arm) for arm in ablation.arms] if ablation is not None else (),
         "arm_steps": ablation.steps if ablation is not None else 0,
+        "arm_metric": _METRICS[ablation.metric] if ablation is not None else "",
     }
 
 
@@ -70,4 +75,4 @@ def _reasons(rejected: Sequence[tuple[str, int]]) -> list[str]:
 
 def _arm(arm: AblationArm) -> ArmLine:
     lift = f"{value_text(arm.lift, signed=True)} {interval_text(arm.interval, signed=True)}"
-    return ArmLine(arm.name.replace("_", " "), number(arm.rows), value_text(arm.without), value_text(arm.accuracy), lift, arm.kept)
+    return ArmLine(arm.name.replace("_", " "), number(arm.rows), value_text(arm.without), value_text(arm.value), lift, arm.kept)
