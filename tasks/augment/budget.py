@@ -10,6 +10,8 @@ from pipeline_config.augmentation import AugmentationConfig, OperatorName
 
 ROUNDS = 3
 """How often what was rejected is asked for anew, of other rows or once more of the same, the first time included."""
+_ATTEMPTS = 2
+"""Slots of a row for each child that it may have."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _queues(name: str, row_ids: Sequence[str], labels: Sequence[str], seed: int,
 
 
 def _turns(places: Sequence[int], most: int) -> Iterator[Slot]:
-    return (Slot(place, number) for number in range(1, most + 1) for place in places)
+    return (Slot(place, number) for number in range(1, _ATTEMPTS * most + 1) for place in places)
 
 
 def _hash(text: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline_config.augmentation import AcceptConfig, AugmentationConfig
+from pipeline_config.augmentation import AugmentationConfig
 from pipeline_config.data import DataConfig
 from tasks.artifacts import PreparedData
 from tasks.augment.operators import Operator, Request
@@ -20,8 +20,13 @@ SUBJECTS = ("printer", "laptop", "keyboard", "monitor", "headset", "router", "sc
 FAULTS = ("shows a blue light", "makes a grinding noise", "went dark this morning", "lost its driver", "smells of burning plastic")
 PLACES = ("in the lobby", "on the third floor", "at my desk", "beside the kitchen", "in the meeting room")
 
+MANY = [
+    f"The {subject} {place} {fault} {when}"
+    for subject in SUBJECTS for place in PLACES for fault in FAULTS for when in ("once", "twice", "daily", "weekly", "rarely", "often")
+]  # fmt: skip
+"""Twelve hundred texts."""
 ROWS = [f"The {subject} {PLACES[(number + at) % 5]} {fault}" for number, subject in enumerate(SUBJECTS) for at, fault in enumerate(FAULTS)]
-HELD = ["Why is my salary statement missing", "Please order twelve chairs for the terrace", "Who waters the plants during the holidays"]
+HELD = ["Why is my salary statement missing", "Please order wooden chairs for the terrace", "Who waters the plants during the holidays"]
 
 
 class WordCounter:
@@ -38,8 +43,8 @@ class WordCounter:
 
 
 def politely(request: Request) -> str:
-    """Another wording that keeps everything, another one for each seed."""
-    return f"{('Hello', 'Please', 'Kindly', 'Dear')[request.seed % 4]} {request.text} {('now', 'soon', 'today')[request.seed % 3]}"
+    """Another wording that keeps everything, one of twelve by its seed."""
+    return f"{request.text} {('please', 'kindly', 'thanks', 'again')[request.seed % 4]} {('there', 'somehow', 'always')[request.seed % 3]}"
 
 
 def rows_of(texts: Sequence[str], label: str = "hardware") -> list[Row]:
@@ -52,12 +57,8 @@ def prepared_in(folder: Path, train: Sequence[Row], held: Sequence[str] = HELD, 
 
 
 def settings(**changes: Any) -> AugmentationConfig:
-    """Synonyms for half of the rows, unless something else is asked for."""
-    return AugmentationConfig.model_validate({"synonym": {}} | changes)
-
-
-def accept(**changes: Any) -> AcceptConfig:
-    return AcceptConfig.model_validate(changes)
+    """Synonyms for half of the rows, unless something else is asked for; neighbours are not looked at."""
+    return AugmentationConfig.model_validate({"synonym": {}, "accept": {"neighbours": 0}} | changes)
 
 
 def data_config(**split: Any) -> DataConfig:
