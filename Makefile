@@ -14,7 +14,7 @@ TUNEGATE := $(BIN)/tunegate
 OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config "$(CONFIG)") $(if $(SET),--set "$(SET)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast test-methods bench-data bench-train bench-methods bench-overfit bench-gates bench-eval peers lint clean
+.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast test-methods bench-data bench-train bench-methods bench-overfit bench-gates bench-eval bench-augment peers lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
@@ -94,6 +94,9 @@ bench-gates: $(READY) ## how often gates pass and hold what they should, into be
 
 bench-eval: $(READY) ## answers beside transformers' pipeline and vLLM, into benchmarks/results/eval.json; first `make peers`
 	@$(BIN)/python -m benchmarks.eval
+
+bench-augment: $(READY) ## rewording on Banking77: speed, leaks, lift, into benchmarks/results/augment.json; a killed run goes on
+	@$(BIN)/python -m benchmarks.augment
 
 peers: $(READY) ## environments of the tools that benchmarks compare with, under peers in the workspace (about 6 GB)
 	@$(BIN)/python -m benchmarks.peers
