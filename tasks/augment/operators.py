@@ -27,12 +27,14 @@ class Candidate:
         text: null if there is none.
         reason: short and the same for all of a kind, because rejections are counted by it: `nothing to replace`, `HTTP 429`, `time-out`.
         final: the same request will never give anything else, so that it is not made again. Not so where an endpoint was away.
+        cost: what an endpoint charged for it, in the configuration's currency; also where it came to nothing.
     """
 
     key: str
     text: str | None
     reason: str | None = None
     final: bool = True
+    cost: float = 0.0
 
 
 class Operator(Protocol):
