@@ -8,7 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -129,7 +129,9 @@ class Client:
         with httpx.Client(timeout=self._connection.timeout, headers=headers) as http:
             pool = ThreadPoolExecutor(self._connection.concurrency)
             try:
-                numbers = {pool.submit(self._ask, http, chat, read): number for number, chat in enumerate(chats)}
+                numbers: dict[Future[Outcome[T]], int] = {}
+                for number, chat in enumerate(chats):
+                    numbers[pool.submit(self._ask, http, chat, read)] = number
                 for done in as_completed(numbers):
                     yield numbers[done], done.result()
             finally:

@@ -7,7 +7,7 @@ without asking. Verdicts are kept one by one: after an interruption or a failure
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ import polars as pl
 
 from pipeline_config.evaluation import JudgeConfig
 from tasks.artifacts import Record
-from tasks.endpoints import NOT_ASKED, UNREADABLE, Chat, Client, Connection, Failure, Reply
+from tasks.endpoints import NOT_ASKED, UNREADABLE, Chat, Client, Connection, Failure, Outcome, Reply
 from tasks.evaluate.contenders import Progress, Questions
 from tasks.files import sha256_json, stage_store
 from tasks.rows import Message, Row, prompt_of, spread_evenly
@@ -168,7 +168,8 @@ class _Court:
         missing = [(d, place) for d, place in places if d.answer != d.expected and (d.row_id, place) not in self._journal]
         faults: dict[str, str] = {}
         chats = [self._chat(*each) for each in missing]
-        for done, (number, outcome) in enumerate(Client(_connection(self._config)).ask(chats, _read_reply), start=1):
+        outcomes: Iterator[tuple[int, Outcome[Verdict]]] = Client(_connection(self._config)).ask(chats, _read_reply)
+        for done, (number, outcome) in enumerate(outcomes, start=1):
             duel, exchanged = missing[number]
             if outcome.value is not None:
                 self._journal.add(duel.row_id, exchanged, outcome.value)
