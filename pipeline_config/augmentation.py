@@ -58,7 +58,8 @@ class BackTranslationConfig(OperatorConfig):
     pivot: str = Field("es", pattern=r"^[a-z]{2}$", description="ISO 639-1 code of the language in between")
     source: str = Field("en", pattern=r"^[a-z]{2}$", description="ISO 639-1 code of the rows' own language; rows in others are left alone")
     marian: tuple[str, str] | None = Field(
-        None, description="folders or hub names of two MarianMT models: into the other language, and back; needed by `marian`"
+        None,
+        description="two MarianMT models, into the other language and back: folders, or `owner/name@commit` of a hub; needed by `marian`",
     )
     endpoint: EndpointConfig | None = Field(None, description="needed by `endpoint`")
 

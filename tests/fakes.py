@@ -9,6 +9,7 @@ from typing import Literal
 
 from pipeline_config.errors import ModelError, RegistryError
 from tasks.augment.operators import Candidate, Request
+from tasks.drawing import Sampling
 from tasks.generation import Answer
 from tasks.manifest import read_manifest
 from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, Alias
@@ -204,6 +205,7 @@ class FakeEngine:
         max_new_tokens: int,
         batch_size: int = 1,
         allowed: Sequence[str] | None = None,
+        sampling: Sampling | None = None,
         on_answer: Callable[[int], None] | None = None,
     ) -> list[Answer]:
         self.asked.set()
