@@ -5,7 +5,7 @@ from prefect import flow
 from flows.ablation import ablation
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import PreparedData, RunContext
-from tasks.augment.task import augment
+from tasks.augment.task import augment, plan_operators
 from tasks.data.task import prepare
 from tasks.stages import StageResult
 
@@ -20,8 +20,9 @@ def preparation(config: PipelineConfig, context: RunContext) -> StageResult[Prep
         ConfigError: an operator is required and not there.
         DataError: the data is refused; the message says where the quarantined rows are.
     """
-    prepared = prepare(config, context)
     if not config.augmentation.operators():
-        return prepared
+        return prepare(config, context)
+    plan_operators(config, context)
+    prepared = prepare(config, context)
     compared = ablation(config, context, prepared) if config.augmentation.ablate else None
     return augment(config, context, prepared, compared).following(compared or prepared, prepared.name)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pipeline_config.augmentation import AugmentationConfig, OperatorName
 from tasks.artifacts import Augmentation, OperatorCounts
+from tasks.augment.operators import Missing
 
 
 def warnings_of(config: AugmentationConfig, augmentation: Augmentation, lacking: Mapping[OperatorName, int]) -> list[str]:
@@ -19,11 +20,15 @@ def warnings_of(config: AugmentationConfig, augmentation: Augmentation, lacking:
     return said
 
 
+def sentence_of_missing(lacking: Missing) -> str:
+    """What an operator lacks on this machine, and the command that brings it."""
+    return f"augmentation: {lacking.name} is off, because {lacking.needs} is not here; `{lacking.command}` brings it"
+
+
 def _sentence(counts: OperatorCounts, lacking: int) -> str:
     name = f"augmentation: {counts.name}"
     if counts.missing is not None:
-        needs, _, command = counts.missing.partition(": ")
-        return f"{name} is off, because {needs} is not here; `{command}` brings it"
+        return counts.missing
     if counts.dropped is not None:
         return f"{name} is off, because the ablation measured no lift ({counts.dropped})"
     wanted = counts.accepted + lacking

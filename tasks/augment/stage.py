@@ -19,7 +19,7 @@ from tasks.augment.children import OUTCOMES, child_id, write_augmented
 from tasks.augment.neighbours import Embedder, HeldOut, References
 from tasks.augment.operators import Candidate, Missing, Operator, Request
 from tasks.augment.requests import compared_text, requests_of, reworded
-from tasks.augment.sentences import warnings_of
+from tasks.augment.sentences import sentence_of_missing, warnings_of
 from tasks.augment.training import TrainingRows, held_out_texts
 from tasks.files import sha256_json
 from tasks.rows import Row, messages_digest, rows_in
@@ -212,7 +212,7 @@ def _counts(
         )  # fmt: skip
     nothing: dict[str, Any] = {"version": None, "asked": 0, "accepted": 0, "rejected": {}, "similarity": None, "seconds": 0.0}
     for lacking in missing:
-        yield OperatorCounts(name=lacking.name, **nothing, missing=f"{lacking.needs}: {lacking.command}")
+        yield OperatorCounts(name=lacking.name, **nothing, missing=sentence_of_missing(lacking))
     for arm in ablation.arms if ablation is not None else ():
         if not arm.kept:
             yield OperatorCounts(name=arm.name, **nothing, dropped=f"lift {arm.lift:+.3f} [{arm.interval[0]:+.3f}, {arm.interval[1]:+.3f}]")

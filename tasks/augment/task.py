@@ -12,8 +12,21 @@ from tasks.artifacts import Ablation, Augmentation, PreparedData, RunContext
 from tasks.augment.ablation import Arm, compare_arms, sentence
 from tasks.augment.catalogue import open_operators
 from tasks.augment.keep import keep_augmented, wanted_operators
+from tasks.augment.sentences import sentence_of_missing
 from tasks.embeddings import EmbeddedEmbedder
 from tasks.stages import StageResult
+
+
+@task(name="plan augmentation", persist_result=False, cache_policy=NO_CACHE)
+def plan_operators(config: PipelineConfig, context: RunContext) -> None:
+    """Says before anything is read which operators cannot be had here, and what brings them.
+
+    Raises:
+        ConfigError: one of them is required.
+    """
+    _, missing = open_operators(config.augmentation, config.model, context.workspace)
+    for lacking in missing:
+        get_run_logger().warning("plan: %s", sentence_of_missing(lacking))
 
 
 @task(name="augment", persist_result=False, cache_policy=NO_CACHE)

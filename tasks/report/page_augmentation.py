@@ -57,7 +57,7 @@ def augmentation_of(augmentation: Augmentation | None) -> dict[str, Any]:
 def _line(counts: OperatorCounts) -> OperatorLine:
     name = counts.name.replace("_", " ")
     if counts.missing is not None:
-        return OperatorLine(name, "", "", "", "", f"not here: {counts.missing}")
+        return OperatorLine(name, "", "", "", "", counts.missing.partition(": ")[2])
     if counts.dropped is not None:
         return OperatorLine(name, "", "", "", "", f"no measured lift: {counts.dropped}")
     share = f" ({percent(counts.accepted / counts.asked)})" if counts.asked else ""

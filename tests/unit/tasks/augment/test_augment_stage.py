@@ -227,10 +227,10 @@ def test_a_missing_operator_is_named_with_the_command_that_brings_it(tmp_path: P
     augmented = build.augment(
         tmp_path, build.prepared_in(tmp_path / "prepared", TRAIN), [FakeOperator("synonym", build.politely)], config, missing=missing
     )
-    assert any(warning == "augmentation: paraphrase is off, because a language model is not here; `pip install one` brings it"
-               for warning in augmented.warnings)  # fmt: skip
+    said = "augmentation: paraphrase is off, because a language model is not here; `pip install one` brings it"
+    assert said in augmented.warnings
     assert augmented.augmentation is not None
-    assert [counts.missing for counts in augmented.augmentation.operators] == [None, "a language model: pip install one"]
+    assert [counts.missing for counts in augmented.augmentation.operators] == [None, said]
 
 
 @pytest.mark.parametrize(
