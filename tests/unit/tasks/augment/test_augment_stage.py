@@ -258,7 +258,7 @@ def test_nothing_comes_near_a_row_of_a_benchmark(tmp_path: Path) -> None:
     prepared = build.prepared_in(tmp_path / "prepared", TRAIN)
     pl.DataFrame({"normal": ["what a benchmark asks of every model"]}).write_parquet(prepared.folder / BENCHMARK_FILE)
     config = build.settings(accept=NO_LIMITS)
-    augmented = build.augment(tmp_path, prepared, [FakeOperator("synonym", lambda _: "What a benchmark asks of all models")], config)
+    augmented = build.augment(tmp_path, prepared, [FakeOperator("synonym", lambda _: "What a benchmark asks of every model now")], config)
     assert rejected_in(augmented) == {NEAR: len(TRAIN) // 2}
 
 
