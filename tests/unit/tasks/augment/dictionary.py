@@ -28,6 +28,7 @@ EVERYDAY = (
     Synset("verb", "bribe 9 buy 2"),
     Synset("verb", "try 300 attempt 60"),
     Synset("verb", "need 90 require 80"),
+    Synset("verb", "seem 90 appear 90"),
     Synset("verb", "choose 100 select 50"),
     Synset("verb", "pick_out 1 select 8"),
     Synset("verb", "look_for 20"),

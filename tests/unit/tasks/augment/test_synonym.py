@@ -53,6 +53,7 @@ def reworded(operator: Operator, text: str, seeds: Sequence[int] = (1,)) -> list
         ("An error.", "A mistake."),
         ("I tried to log in", "I attempted to log in"),
         ("it has happened", "it has occurred"),
+        ("it doesn't seem to work", "it doesn't appear to work"),
         ("can you help me?", "can you assist me?"),
     ],
 )
@@ -70,6 +71,8 @@ def test_form_case_and_article_are_kept(operator: Operator, text: str, child: st
         "I need to go",  # another verb before `to` would be wrong
         "help me work",  # `assist me work`
         "Help!",
+        "I can't seem to work",  # `can't appear to`
+        "it appears.",  # `it seems.`
         "I tried the card",  # `attempted the card`
         "I changed it to this",  # `altered it to this`
         "it has changed",
