@@ -33,13 +33,21 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -qq --no-deps --editable .
 	@touch $@
 
-system-deps: ## Chromium for the browser tests (Debian; elsewhere it says what is missing)
-	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then echo "system-deps: chromium is there"; \
-	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then echo "system-deps: installing chromium"; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
-	elif command -v apt-get >/dev/null && command -v sudo >/dev/null; then echo "system-deps: installing chromium with sudo"; \
-		sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
-	else echo "system-deps: chromium is missing and cannot be installed here; the browser tests will be skipped, and say so"; fi
+# Each package by what it brings, so that other ways to have it count too. Nothing else needs them: `make setup` does without.
+define MISSING_PACKAGES
+{ command -v chromium || command -v chromium-browser; } >/dev/null || echo chromium fonts-dejavu-core; \
+apertium -l 2>/dev/null | grep -qw eng-spa || echo apertium apertium-eng-spa; \
+test -e /usr/share/wordnet/index.noun || echo wordnet-base
+endef
+
+system-deps: ## Debian packages: chromium for browser tests, apertium and WordNet to reword rows; elsewhere it says what is missing
+	@missing=$$($(MISSING_PACKAGES)); as=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	if [ -z "$$missing" ]; then echo "system-deps: chromium, apertium and WordNet are there"; \
+	elif command -v apt-get >/dev/null && { [ -z "$$as" ] || command -v sudo >/dev/null; }; then \
+		echo "system-deps: installing" $$missing; \
+		$$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
+	else echo "system-deps: missing, and cannot be installed here:" $$missing; \
+		echo "  without chromium the browser tests are skipped, without apertium back-translation, without wordnet-base synonyms; each says so"; fi
 
 run-pipeline: $(READY) ## the main job: data to production, if the gates pass
 	@$(TUNEGATE) run $(OPTIONS)

@@ -27,12 +27,12 @@ _CODE = rf"""
   | \$?\{{{{?[^{{}}\n]{{1,80}}\}}?\}} | \[/?[A-Za-z][\w\ /-]{{0,40}}\](?!\()      # {{name}}, ${{VAR}}, {{{{x}}}}, {{% if %}}, [ORDER]
   | (?<![\w%])%(?:\(\w+\))?(?:\d+\$)?[-+\#0]*\d*(?:\.\d+)?[sdifgxr](?!\w) | %[A-Z_]+%
   | (?<![\w$])\$[A-Za-z_]\w* | (?<!\w)[@\#]\w+
-  | \b[A-Za-z][A-Za-z0-9+.-]*://\S*[\w/] | \bwww\.\S*[\w/]
-  | \b[\w.+-]+@[\w-]+(?:\.[\w-]+)+
+  | \b[A-Za-z][A-Za-z0-9+.-]{{0,20}}://\S*[\w/] | \bwww\.\S*[\w/]
+  | \b[\w.+-]{{1,64}}@[\w-]{{1,64}}(?:\.[\w-]{{1,64}})+
   | (?<![\w/])(?:~|\.{{1,2}})?/[A-Za-z][\w.-]*[\w](?:/[\w.-]*[\w])*/? | \b[A-Za-z]:\\\S+
-  | \b[\w-]+(?:\.[\w-]+)*\.(?:{_ENDINGS})(?:/\S*[\w/])?\b | \b[A-Za-z]\w*(?:\.[a-z]\w+){{2,}}
+  | \b[\w-]{{1,64}}(?:\.[\w-]{{1,64}}){{0,8}}\.(?:{_ENDINGS})\b(?:/\S*[\w/])? | \b[A-Za-z]\w*(?:\.[a-z]\w+){{2,}}
   | \b\w+\(\) | \b[^\W_]*_\w*[^\W_]\w* | (?<!\S)--[A-Za-z][\w-]+
-  | \b(?=[\w-]*\d)[^\W\d_][\w-]*\w                                                  # XK-2041, covid19
+  | \b(?=[\w-]{{0,40}}\d)[^\W\d_][\w-]*\w                                                  # XK-2041, covid19
 """
 _UNITS: Mapping[str, str] = MappingProxyType(
     {
@@ -100,10 +100,12 @@ _WORDS: Mapping[str, int] = MappingProxyType(
     }
 )  # fmt: skip
 _DATES = (
-    "today|tomorrow|yesterday|tonight|(?:mon|tues|wednes|thurs|fri|satur|sun)days?"
-    "|january|february|april|june|july|august|september|october|november|december"
+    r"\b(?:today|tomorrow|yesterday|tonight|(?:mon|tues|wednes|thurs|fri|satur|sun)days?"
+    r"|january|february|april|june|july|august|september|october|november|december)\b"
 )
-_COUNTED = rf"\b(?:(?:{'|'.join(_TENS)})-(?:one|{'|'.join(_ONES)})|{'|'.join(_WORDS)}|{_DATES})\b"
+_WORDED = rf"\b(?P<tens>{'|'.join(_TENS)})-(?P<ones>{'|'.join(('one', *_ONES))})\b|\b(?P<whole>{'|'.join(_WORDS)})\b"
+_COUNTED = rf"(?:{_WORDED})(?:[-\ ](?P<unit>{_LONGEST_FIRST})(?!\w))?"
+_COUNTED_PARTS = re.compile(_COUNTED)
 _VAGUE = r"\b(?:one|once|twice|half|quarter|double|single|both|first|second|third|fourth|fifth|last|next)\b"
 """Numbers too, but words of other meanings as well, or said otherwise in good wordings: left alone, yet not asked for in a child."""
 _NEGATION = r"""
@@ -111,18 +113,17 @@ _NEGATION = r"""
   | \b(?:dont|doesnt|didnt|cant|couldnt|wont|wouldnt|shouldnt|isnt|arent|wasnt|werent|hasnt|havent|hadnt|aint|mustnt|neednt)\b
 """
 _PATTERN = re.compile(
-    rf"(?P<code>{_CODE})|(?P<number>(?i:{_NUMBER}))|(?P<counted>(?i:{_COUNTED}))|(?P<vague>(?i:{_VAGUE}))|(?P<negation>(?i:{_NEGATION}))",
+    rf"(?P<code>{_CODE})|(?P<number>(?i:{_NUMBER}|{_COUNTED}|{_DATES}))"
+    rf"|(?P<vague>(?i:{_VAGUE}))|(?P<negation>(?i:{_NEGATION}))",
     re.VERBOSE,
 )
 _GROUPS: Mapping[str, tuple[Kind, bool]] = MappingProxyType(
-    {
-        "code": ("code", True), "number": ("number", True), "counted": ("number", True), "vague": ("number", False),
-        "negation": ("negation", True),
-    }
-)  # fmt: skip
+    {"code": ("code", True), "number": ("number", True), "vague": ("number", False), "negation": ("negation", True)}
+)
 _CAPITAL = re.compile(r"[^\W\d_]+(?:[&'’.-][^\W\d_]+)*")
 _QUOTES = " \t\"'“”‘’«»([*•–—>#-"
 _TITLES = frozenset({"mr", "mrs", "ms", "dr", "prof", "st", "vs", "no", "e.g", "i.e"})
+_INITIALS = re.compile(r"(?:[^\W\d_]\.)*[A-Z]")
 _NO_NAMES = re.compile(
     "i|a|an|the|this|that|these|those|my|your|our|his|her|its|their|we|you|he|she|it|they|is|are|was|were|am|be|do|does|did|have|has|had"
     "|can|could|will|would|should|may|might|must|what|which|who|whom|whose|when|where|why|how|if|and|or|but|so|because|as|at|by|for"
@@ -163,7 +164,7 @@ def _find(text: str, *, cautious: bool) -> Iterator[_Span]:
         start, end = match.span()
         gaps.append((done, start))
         done = end
-        kind, must_stay = _GROUPS[match.lastgroup or ""]
+        kind, must_stay = next(_GROUPS[name] for name in _GROUPS if match[name] is not None)
         yield _Span(kind, start, end, must_stay)
     gaps.append((done, len(text)))
     yield from _names(text, gaps, cautious=cautious)
@@ -198,7 +199,7 @@ def _begins_sentence(text: str, start: int) -> bool:
     if before[-1] not in ".!?:…\n":
         return False
     last = before.rstrip(".").rpartition(" ")[2]
-    return not (before[-1] == "." and (last.lower() in _TITLES or (len(last) == 1 and last.isupper())))
+    return not (before[-1] == "." and (last.lower() in _TITLES or _INITIALS.fullmatch(last)))
 
 
 def _compared(kind: Kind, found: str) -> str:
@@ -210,13 +211,13 @@ def _compared(kind: Kind, found: str) -> str:
 
 
 def _number(found: str) -> str:
-    parts = _NUMBER_PARTS.fullmatch(found)
-    if parts is None:
-        tens, _, ones = found.partition("-")
-        return str(_WORDS[tens] + _WORDS.get(ones, 1 if ones else 0)) if tens in _WORDS else found
-    sign, symbol, digits, rest = parts.groups()
-    digits = _THOUSANDS.sub("", digits)
-    if re.fullmatch(r"\d+\.\d+", digits):
-        digits = digits.rstrip("0").rstrip(".")
-    unit = _UNITS.get(symbol or rest, rest)
-    return f"{sign.replace('+', '')}{digits}{unit}"
+    if (parts := _NUMBER_PARTS.fullmatch(found)) is not None:
+        sign, symbol, digits, rest = parts.groups()
+        digits = _THOUSANDS.sub("", digits)
+        if re.fullmatch(r"\d+\.\d+", digits):
+            digits = digits.rstrip("0").rstrip(".")
+        return f"{sign.replace('+', '')}{digits}{_UNITS.get(symbol or rest, rest)}"
+    if (words := _COUNTED_PARTS.fullmatch(found)) is not None:
+        value = _WORDS[words["whole"]] if words["whole"] else _WORDS[words["tens"]] + _WORDS.get(words["ones"], 1)
+        return f"{value}{_UNITS.get(words['unit'] or '', '')}"
+    return found
