@@ -61,7 +61,7 @@ class Echo:
 
     def answer(self, prompts: Any, **call: Any) -> list[Answer]:
         self.calls.append(call)
-        texts = [prompt[-1]["content"].rpartition("Message: ")[2].upper() for prompt in prompts]
+        texts = [prompt[-1]["content"].rpartition("Paraphrase this message: ")[2].upper() for prompt in prompts]
         return [Answer(text, 10, self._tokens, "stop") for text in texts]
 
 
