@@ -26,8 +26,8 @@ WITHOUT = "without"
 LABELS, ROWS_A_LABEL = 77, 8
 RATIO = 2.0
 """Reworded rows wanted for each training row."""
-EPOCHS = {Size.FULL: 6, Size.QUICK: 1}
-"""Over the rows without reworded ones; every arm trains for as many steps."""
+EPOCHS = {Size.FULL: 4, Size.QUICK: 1}
+"""The preset's, over the rows without reworded ones; every arm trains for as many steps."""
 _ROWS = {Size.FULL: ROWS_A_LABEL * LABELS, Size.QUICK: LABELS}
 _TEST_ROWS = {Size.FULL: None, Size.QUICK: LABELS}
 _SECONDS_BETWEEN_LINES = 30.0

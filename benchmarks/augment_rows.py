@@ -61,7 +61,7 @@ def open_one(name: OperatorName, config: PipelineConfig, workspace: Path) -> Ope
     from tasks.augment.catalogue import open_operators
 
     opened, missing = open_operators(only(name, 1.0), config.model, workspace)
-    return next(iter([*opened, *missing]))
+    return opened[0] if opened else missing[0]
 
 
 def reword(
