@@ -14,7 +14,7 @@ TUNEGATE := $(BIN)/tunegate
 OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config "$(CONFIG)") $(if $(SET),--set "$(SET)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast test-methods bench-data bench-train bench-methods bench-overfit bench-gates bench-eval peers lint clean
+.PHONY: help setup system-deps run-pipeline validate up down status deploy config-show test test-fast test-methods bench-data bench-train bench-methods bench-overfit bench-gates bench-eval bench-augment peers lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
@@ -33,13 +33,21 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install -qq --no-deps --editable .
 	@touch $@
 
-system-deps: ## Chromium for the browser tests (Debian; elsewhere it says what is missing)
-	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null; then echo "system-deps: chromium is there"; \
-	elif command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then echo "system-deps: installing chromium"; \
-		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
-	elif command -v apt-get >/dev/null && command -v sudo >/dev/null; then echo "system-deps: installing chromium with sudo"; \
-		sudo apt-get update -qq && sudo apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null; \
-	else echo "system-deps: chromium is missing and cannot be installed here; the browser tests will be skipped, and say so"; fi
+# Each package by what it brings, so that other ways to have it count too. Nothing else needs them: `make setup` does without.
+define MISSING_PACKAGES
+{ command -v chromium || command -v chromium-browser; } >/dev/null || echo chromium fonts-dejavu-core; \
+apertium -l 2>/dev/null | grep -qw eng-spa || echo apertium apertium-eng-spa; \
+test -e /usr/share/wordnet/index.noun || echo wordnet-base
+endef
+
+system-deps: ## Debian packages: chromium for browser tests, apertium and WordNet to reword rows; elsewhere it says what is missing
+	@missing=$$($(MISSING_PACKAGES)); as=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	if [ -z "$$missing" ]; then echo "system-deps: chromium, apertium and WordNet are there"; \
+	elif command -v apt-get >/dev/null && { [ -z "$$as" ] || command -v sudo >/dev/null; }; then \
+		echo "system-deps: installing" $$missing; \
+		$$as apt-get update -qq && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing >/dev/null; \
+	else echo "system-deps: missing, and cannot be installed here:" $$missing; \
+		echo "  without chromium the browser tests are skipped, without apertium back-translation, without wordnet-base synonyms; each says so"; fi
 
 run-pipeline: $(READY) ## the main job: data to production, if the gates pass
 	@$(TUNEGATE) run $(OPTIONS)
@@ -94,6 +102,9 @@ bench-gates: $(READY) ## how often gates pass and hold what they should, into be
 
 bench-eval: $(READY) ## answers beside transformers' pipeline and vLLM, into benchmarks/results/eval.json; first `make peers`
 	@$(BIN)/python -m benchmarks.eval
+
+bench-augment: $(READY) ## rewording on Banking77: speed, leaks, lift, into benchmarks/results/augment.json; a killed run goes on
+	@$(BIN)/python -m benchmarks.augment
 
 peers: $(READY) ## environments of the tools that benchmarks compare with, under peers in the workspace (about 6 GB)
 	@$(BIN)/python -m benchmarks.peers

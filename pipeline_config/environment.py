@@ -9,6 +9,7 @@
 | `MLFLOW_TRACKING_URI` | an MLflow server of your own; none is started then | local |
 | `PREFECT_HOME` | Prefect's own files and its SQLite database | `services/prefect` in the workspace |
 | `HF_HOME` | Hugging Face's cache | theirs |
+| `NLTK_DATA` | folders in which WordNet is looked for as well | none |
 """
 
 import os
@@ -154,6 +155,11 @@ def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
 def read_secret(name: str) -> str | None:
     """A credential by the name of its variable. Never stored, logged or put into a configuration."""
     return os.environ.get(name)
+
+
+def read_folders(name: str) -> list[Path]:
+    """The folders that a variable lists as `PATH` does; none if it is not set."""
+    return [Path(folder) for folder in os.environ.get(name, "").split(os.pathsep) if folder]
 
 
 def expand_variables(text: str) -> tuple[str, list[str]]:

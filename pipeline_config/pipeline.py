@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from pipeline_config.augmentation import AugmentationConfig
 from pipeline_config.base import Section
 from pipeline_config.data import DataConfig
 from pipeline_config.deployment import DeploymentConfig
@@ -20,6 +21,7 @@ class PipelineConfig(Section):
 
     environment: Literal["local", "production"] = Field("production", description="`production` refuses approval policy `auto`")
     data: DataConfig
+    augmentation: AugmentationConfig = AugmentationConfig()
     model: ModelConfig = ModelConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

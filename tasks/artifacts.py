@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_valid
 
 Outcome = Literal["pass", "fail", "hold", "not_applicable"]
 Verdict = Literal["pass", "fail", "hold"]
+ArmMetric = Literal["exact_match", "loss"]
+"""What the arms of an ablation are compared by."""
 LayoutName = Literal["varlen", "flex", "blocks", "packed", "padded"]
 """How rows are laid out for one forward pass, see `tasks.batching`."""
 
@@ -44,13 +46,100 @@ class RowCounts(Record):
     set_aside: int
 
 
+class OperatorCounts(Record):
+    """What came of one operator: `asked = accepted + sum of rejected`.
+
+    Attributes:
+        version: digest of what made the texts (`tasks.augment.operators.Operator`).
+        rejected: numbers by reason.
+        unanswered: how many of the rejected ones the next run asks for again, because an endpoint was away.
+        similarity: mean cosine of the accepted ones to their parents; null if there are none.
+        cost: what an endpoint asked for them, in the configuration's currency; null where nothing is paid.
+        missing: what the operator needs and did not find, with the command that brings it; null if it was there.
+        dropped: why an ablation switched it off; null if it was on.
+    """
+
+    name: str
+    version: str | None
+    asked: int
+    accepted: int
+    rejected: dict[str, int]
+    similarity: float | None
+    seconds: float
+    unanswered: int = 0
+    cost: float | None = None
+    missing: str | None = None
+    dropped: str | None = None
+
+
+class ValidationMarks(Record):
+    """How one artifact did on each validation row.
+
+    `folder/marks.parquet` has `row_id`, `cluster` (rows that belong together), `answer`, `amount` and `weight`. Of `exact_match` the amount
+    is 1 for a right answer and 0 for another one, and the weight 1; of `loss` they are nats and tokens of the expected answer, and no
+    answer was asked for. `value` is the sum of the amounts over that of the weights.
+    """
+
+    folder: Path
+    metric: ArmMetric
+    rows: int
+    value: float
+
+
+class AblationArm(Record):
+    """An operator against training without any, at equal steps, on the same validation rows.
+
+    `value` is the figure with the operator's rows, `without` that without any, `lift` by how much the first is better, whichever way is
+    better, and `interval` that of the lift, two-sided with 0.025 beyond each end. `kept` if the interval lies above zero.
+
+    Attributes:
+        accepted: reworded rows that were trained on besides the others.
+        rows: validation rows.
+    """
+
+    name: str
+    accepted: int
+    rows: int
+    value: float
+    without: float
+    lift: float
+    interval: tuple[float, float]
+    kept: bool
+
+
+class Ablation(Record):
+    """What each operator is worth; `steps` are the optimizer steps of every arm. Lies in `folder` with the marks of every arm.
+
+    `metric` is exact match where answers are labels, else the loss of the expected answers in nats a token.
+    """
+
+    folder: Path
+    steps: int
+    arms: tuple[AblationArm, ...]
+    metric: ArmMetric = "exact_match"
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Operators without measured lift."""
+        return tuple(arm.name for arm in self.arms if not arm.kept)
+
+
+class Augmentation(Record):
+    """What was added to the training rows. `children.parquet` beside them names each one's parent (`tasks.augment.children.CHILDREN`)."""
+
+    rows: int
+    operators: tuple[OperatorCounts, ...]
+    ablation: Ablation | None = None
+
+
 class PreparedData(Record):
     """Rows fit for training and measuring, in `folder`.
 
     Files: `train.parquet`, `validation.parquet`, `test.parquet` (see `tasks.rows`), `quarantine.parquet`, `duplicates.parquet`,
-    `split.parquet`, `test_columns.parquet` (`tasks.rows.TEST_COLUMNS`), and `report.json` (`tasks.data.findings.DataReport`). `canaries`
-    rows are planted in `train.parquet` besides those that `counts` speaks of. `warnings` are sentences for the run's summary. `digest` is
-    of all rows, `training_digest` of those that training sees: more test rows are other data, and train no other model.
+    `split.parquet`, `test_columns.parquet` (`tasks.rows.TEST_COLUMNS`), `benchmark.parquet` where there are benchmarks, and `report.json`
+    (`tasks.data.findings.DataReport`). `canaries` rows are planted in `train.parquet` besides those that `counts` speaks of, and so are the
+    rows of `augmentation`. `warnings` are sentences for the run's summary. `digest` is of all rows, `training_digest` of those that
+    training sees: more test rows are other data, and train no other model.
     """
 
     folder: Path
@@ -60,7 +149,13 @@ class PreparedData(Record):
     labels: tuple[str, ...] | None
     counts: RowCounts
     canaries: int = 0
+    augmentation: Augmentation | None = None
     warnings: tuple[str, ...] = ()
+
+    @property
+    def training_rows(self) -> int:
+        """All rows of `train.parquet`."""
+        return self.counts.train + self.canaries + (self.augmentation.rows if self.augmentation is not None else 0)
 
 
 class CurvePoint(Record):

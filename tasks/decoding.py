@@ -1,4 +1,4 @@
-"""Greedy decoding: one prompt as transformers does it, or many together in as few and as full forward passes as possible.
+"""Decoding, with the best token each time or one that is drawn: a prompt as transformers does it, or many together in few, full passes.
 
 Together, what all prompts begin with is computed once, rows take up no more tokens than they have, a row that is done makes room for the
 next prompt, and answers that were given before are guessed: where at least half of the earlier answers with the same beginning went on
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tasks.answer_tree import AnswerTree
 from tasks.attention_slots import NewTokens, Slots
 from tasks.batching import common_prefix_length
+from tasks.drawing import Sampling
 
 if TYPE_CHECKING:
     import torch
@@ -32,27 +33,38 @@ class Rules:
         end: the token that ends an answer.
         limit: its most tokens.
         allowed: the only answers that there may be, each with the token that ends it; null allows any.
+        sampling: how tokens are drawn; null takes the best one.
     """
 
     end: int
     limit: int
     allowed: AnswerTree | None = None
+    sampling: Sampling | None = None
 
     def is_over(self, answer: Sequence[int]) -> bool:
         """Whether nothing can follow."""
         return bool(answer) and (answer[-1] == self.end or len(answer) >= self.limit)
 
-    def choose(self, logits: "torch.Tensor", answer: Sequence[int]) -> int:
-        """The best token of those that may follow; of equally good ones the first.
+    @property
+    def take_the_best(self) -> bool:
+        """Whether the best of all tokens follows, whatever the answer is so far."""
+        return self.allowed is None and self.sampling is None
+
+    def choose(self, logits: "torch.Tensor", answer: Sequence[int], prompt: int) -> int:
+        """One of the tokens that may follow: the best one, of equally good ones the first, or the one that is drawn.
 
         Args:
             logits: shape (vocabulary,).
+            prompt: number of the prompt that is answered.
         """
         node = self.allowed.find(answer) if self.allowed is not None else None
         if node is None:
-            return int(logits.argmax())
+            return self._pick(logits, answer, prompt)
         tokens = sorted(node.children)
-        return tokens[int(logits[tokens].argmax())]
+        return tokens[self._pick(logits[tokens], answer, prompt)]
+
+    def _pick(self, logits: "torch.Tensor", answer: Sequence[int], prompt: int) -> int:
+        return int(logits.argmax()) if self.sampling is None else self.sampling.draw(logits, prompt, len(answer))
 
     def forced(self, answer: Sequence[int]) -> list[int]:
         """What has to follow, whatever the model thinks."""
@@ -60,16 +72,16 @@ class Rules:
         return node.forced() if node is not None else []
 
 
-def rules(end: int, limit: int, allowed: Sequence[Sequence[int]] | None) -> Rules:
+def rules(end: int, limit: int, allowed: Sequence[Sequence[int]] | None, sampling: Sampling | None = None) -> Rules:
     """Rules for answers of so many tokens at most, or for exactly the allowed ones, however long they are."""
     if allowed is None:
-        return Rules(end, limit)
+        return Rules(end, limit, sampling=sampling)
     tree = AnswerTree(allowed)
-    return Rules(end, max(limit, tree.depth()), tree)
+    return Rules(end, max(limit, tree.depth()), tree, sampling)
 
 
-def answer_alone(model: Any, prompt: Sequence[int], rules: Rules) -> list[int]:
-    """Token ids of an answer, the one that ends it included where it came."""
+def answer_alone(model: Any, prompt: Sequence[int], rules: Rules, number: int = 0) -> list[int]:
+    """Token ids of an answer, the one that ends it included where it came; `number` is the prompt's, for whoever draws tokens."""
     import torch
     from transformers import DynamicCache
 
@@ -80,7 +92,7 @@ def answer_alone(model: Any, prompt: Sequence[int], rules: Rules) -> list[int]:
         positions = torch.arange(position, position + len(step), device=model.device)[None]
         output = model(ids, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=_last(model))
         cache, position = output.past_key_values, position + len(step)
-        answer.append(rules.choose(output.logits[0, -1].float(), answer))
+        answer.append(rules.choose(output.logits[0, -1].float(), answer, number))
         answer += rules.forced(answer)
         step = answer[position - len(prompt) :]
     return answer
@@ -176,13 +188,13 @@ class Together:
         steps = sorted((self._step(row) for row in rows), key=lambda step: len(step.ids))
         logits = self._forward(steps)
         # The index that `max` gives is also that of the first of equals; `argmax` takes five times as long in bf16.
-        best = logits.max(dim=-1).indices.tolist() if self._rules.allowed is None else None
+        best = logits.max(dim=-1).indices.tolist() if self._rules.take_the_best else None
         at = 0
         for row, ids, guess in steps:
             row.stored += len(ids) - len(guess)
             if row.stored == len(row.ids):
                 for number, guessed in enumerate([*guess, None], start=at):
-                    token = best[number] if best is not None else self._rules.choose(logits[number], row.answer)
+                    token = best[number] if best is not None else self._rules.choose(logits[number], row.answer, row.number)
                     row.ids.append(token)
                     if token != guessed or self._rules.is_over(row.answer):
                         break

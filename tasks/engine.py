@@ -13,6 +13,7 @@ from pipeline_config.errors import ModelError
 from pipeline_config.model import ModelConfig
 from tasks.chat import decode, encode_prompt, encode_text
 from tasks.decoding import Rules, Together, answer_alone, rules, why_not_together
+from tasks.drawing import Sampling
 from tasks.generation import Answer
 from tasks.manifest import Quantization, read_manifest
 from tasks.methods import Method, find_method
@@ -113,6 +114,7 @@ class TransformersEngine:
         max_new_tokens: int,
         batch_size: int = 1,
         allowed: Sequence[str] | None = None,
+        sampling: Sampling | None = None,
         on_answer: Callable[[int], None] | None = None,
     ) -> list[Answer]:
         """See :meth:`tasks.generation.Engine.answer`."""
@@ -120,7 +122,8 @@ class TransformersEngine:
 
         tokenizer = self._base.tokenizer
         encoded = [encode_prompt(tokenizer, prompt) for prompt in prompts]
-        kept = rules(tokenizer.eos_token_id, max_new_tokens, None if allowed is None else [encode_text(tokenizer, x) for x in allowed])
+        choices = None if allowed is None else [encode_text(tokenizer, text) for text in allowed]
+        kept = rules(tokenizer.eos_token_id, max_new_tokens, choices, sampling)
         answers: dict[int, Answer] = {}
         with torch.inference_mode(), self.active(adapter) as model:
             for done in self._decode(model, encoded, kept, batch_size):
@@ -136,7 +139,7 @@ class TransformersEngine:
                 yield from Together(model, prompts, kept, rows=batch_size).answers()
             return
         for number, prompt in enumerate(prompts):
-            yield {number: answer_alone(model, prompt, kept)}
+            yield {number: answer_alone(model, prompt, kept, number)}
 
     def _takes_many(self, model: Any, prompts: list[list[int]], kept: Rules) -> bool:
         """Whether a tree answers many prompts together as it does alone; tried once for each tree."""

@@ -22,6 +22,8 @@ MODEL_CARD = "README.md"
 """What a version is and is not good for, in Hugging Face's format; in both places, too."""
 FIGURES = "figures"
 """Folder beside them with the page's drawings as SVG."""
+MARKS = "marks.parquet"
+"""How an artifact did on each validation row (`tasks.artifacts.ValidationMarks`)."""
 LATEST = "latest"
 """Beside the run folders: a link to the newest one."""
 
@@ -104,6 +106,11 @@ def stage_store(workspace: Path) -> Path:
 def base_cache(workspace: Path) -> Path:
     """`bases/<digest>`: base models as safetensors."""
     return workspace / "bases"
+
+
+def candidate_cache(workspace: Path) -> Path:
+    """Rewordings that were made once, shared by all runs."""
+    return workspace / "candidates.sqlite"
 
 
 def ledger_path(workspace: Path) -> Path:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from tasks.drawing import Sampling
 from tasks.rows import Message
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A greedy answer. Token counts exclude padding; `stop` means that the model ended it by itself."""
+    """An answer. Token counts exclude padding; `stop` means that the model ended it by itself."""
 
     text: str
     prompt_tokens: int
@@ -54,6 +55,7 @@ class Engine(Protocol):
         max_new_tokens: int,
         batch_size: int = 1,
         allowed: Sequence[str] | None = None,
+        sampling: Sampling | None = None,
         on_answer: Callable[[int], None] | None = None,
     ) -> list[Answer]:
         """Answers chats, in the order given.
@@ -62,6 +64,7 @@ class Engine(Protocol):
             prompts: chats that end with a turn of the user or of a tool.
             adapter: which adapter answers; null is the bare base.
             allowed: the only texts that may be answered; null allows any.
+            sampling: how tokens are drawn, with a seed for each prompt; null always takes the best one.
             on_answer: called with the number of answers so far.
         """
         ...

@@ -3,6 +3,7 @@
 import copy
 import functools
 import importlib.metadata
+import importlib.util
 import itertools
 import shutil
 from collections.abc import Iterator
@@ -74,6 +75,56 @@ def load_base(config: ModelConfig, workspace: Path, quantization: Quantization |
     if torch.cuda.is_available():
         model.to("cuda")
     return LoadedBase(model, load_tokenizer(config, workspace), identify_base(config, workspace, quantization))
+
+
+@dataclass(frozen=True)
+class LoadedTranslator:
+    """A MarianMT model in memory, in evaluation mode and fp32, with its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+
+def identify_translator(name: str, workspace: Path) -> str:
+    """Digest of a MarianMT model's files. What it needs is there, then, and nothing is loaded.
+
+    Args:
+        name: a folder, or `owner/name@commit` of a model hub.
+
+    Raises:
+        ModelError: it is not there, is no MarianMT model, has no safetensors weights, or its tokenizer needs a package that is not.
+    """
+    folder = _translator_folder(name, workspace)
+    if read_json(folder / "config.json").get("model_type") != "marian":
+        raise ModelError("this is no MarianMT model", where=name, expected='"model_type": "marian" in config.json')
+    in_pieces = any(folder.glob("*.spm")) and not (folder / "tokenizer.json").is_file()
+    if in_pieces and importlib.util.find_spec("sentencepiece") is None:
+        raise ModelError(
+            "the package sentencepiece is not installed", where=name, expected="the package that reads its *.spm files",
+            hint="pip install sentencepiece",
+        )  # fmt: skip
+    return _folder_digest(folder)
+
+
+def load_translator(name: str, workspace: Path) -> LoadedTranslator:
+    """Loads a MarianMT model.
+
+    Raises:
+        ModelError: see :func:`identify_translator`.
+    """
+    import torch
+    from transformers import AutoTokenizer, MarianMTModel
+
+    folder = _translator_folder(name, workspace)
+    model = MarianMTModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, local_files_only=True).eval()
+    if torch.cuda.is_available():
+        model.to("cuda")
+    return LoadedTranslator(model, AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+
+
+def _translator_folder(name: str, workspace: Path) -> Path:
+    name_or_path, _, commit = (name, "", None) if Path(name).expanduser().is_dir() else name.partition("@")
+    return _folder(ModelConfig(name_or_path=name_or_path, revision=commit or None), workspace)
 
 
 def share_weights(model: Any) -> Any:
@@ -148,7 +199,7 @@ def _hub_folder(config: ModelConfig) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+        patterns = ["*.json", "*.safetensors", "*.model", "*.spm", "*.txt", "*.jinja"]
         return Path(snapshot_download(config.name_or_path, revision=config.revision, allow_patterns=patterns))
     except Exception as error:
         raise ModelError(
@@ -215,5 +266,5 @@ def _quiet_progress() -> Iterator[None]:
 
 def _folder_digest(folder: Path) -> str:
     """Digest of the files that decide what a model answers."""
-    kinds = {".safetensors", ".json", ".jinja", ".model", ".txt"}
+    kinds = {".safetensors", ".json", ".jinja", ".model", ".spm", ".txt"}
     return sha256_json({name: digest for name, digest in file_digests(folder).items() if Path(name).suffix in kinds})

@@ -38,6 +38,12 @@ class Row(TypedDict):
 TEST_COLUMNS = "test_columns.parquet"
 """Beside the test rows: `row_id`, `source` (the file that a row came from) and the columns of `data.source.slice_columns`, as text."""
 
+BENCHMARK_FILE = "benchmark.parquet"
+"""Beside them, where `data.split.benchmark_paths` names some: what rows of benchmarks say, in the normalised form of `normal`."""
+
+CHILDREN_FILE = "children.parquet"
+"""Beside training rows of which some were made from others by augmentation: `row_id` and `parent` of each, and how it was made."""
+
 MESSAGES = pl.List(pl.Struct({"role": pl.String(), "content": pl.String(), "tool_calls": pl.String()}))
 """A chat as a column; `tool_calls` is null where the message has no such key."""
 
@@ -111,9 +117,14 @@ def _require_whole(path: Path, frame: pl.DataFrame) -> None:
 
 def read_rows(path: Path) -> list[Row]:
     """Reads what :func:`write_rows` wrote, in the same order."""
+    return rows_in(pl.read_parquet(path, columns=list(SCHEMA)))
+
+
+def rows_in(frame: pl.DataFrame) -> list[Row]:
+    """The rows of a table with the columns of :data:`SCHEMA`, in the same order."""
     return [
         {"row_id": row_id, "digest": digest, "group": group, "messages": [_as_message(turn) for turn in messages]}
-        for row_id, digest, group, messages in pl.read_parquet(path, columns=list(SCHEMA)).iter_rows()
+        for row_id, digest, group, messages in frame.select(*SCHEMA).iter_rows()
     ]
 
 

@@ -36,6 +36,10 @@ class StageResult(Generic[T]):
     seconds: float
     reused: bool
 
+    def following(self, earlier: "StageResult[Any]", name: str) -> "StageResult[T]":
+        """The same value, under one name with a stage before it: the seconds of both, and reused if both were."""
+        return StageResult(name, self.value, self.key, earlier.seconds + self.seconds, earlier.reused and self.reused)
+
     def record(self) -> StageRecord:
         """The line of this stage in the run's summary."""
         return StageRecord(name=self.name, status="reused" if self.reused else "completed", seconds=self.seconds, reused=self.reused)

@@ -2,12 +2,14 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pipeline_config.errors import ModelError, RegistryError
+from tasks.augment.operators import Candidate, Request
+from tasks.drawing import Sampling
 from tasks.generation import Answer
 from tasks.manifest import read_manifest
 from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, Alias
@@ -203,6 +205,7 @@ class FakeEngine:
         max_new_tokens: int,
         batch_size: int = 1,
         allowed: Sequence[str] | None = None,
+        sampling: Sampling | None = None,
         on_answer: Callable[[int], None] | None = None,
     ) -> list[Answer]:
         self.asked.set()
@@ -220,3 +223,26 @@ class FakeEngine:
     def _require(self, name: str) -> None:
         if name not in self._adapters:
             raise ModelError("no adapter has this name", where=name)
+
+
+class FakeOperator:
+    """`tasks.augment.operators.Operator` whose texts a function makes; `asked` has every request that came, also in earlier calls."""
+
+    def __init__(self, name: str, make: Callable[[Request], str | Candidate | None], version: str = "") -> None:
+        self._name, self._make = name, make
+        self._version = version or f"{name} of a test"
+        self.asked: list[Request] = []
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def version(self) -> str:
+        return self._version
+
+    def reword(self, requests: Sequence[Request]) -> Iterator[Candidate]:
+        for request in requests:
+            self.asked.append(request)
+            made = self._make(request)
+            yield made if isinstance(made, Candidate) else Candidate(request.key, made, None if made else "nothing to replace")

@@ -29,7 +29,7 @@ def validate(config: PipelineConfig) -> int:
 
     Raises:
         ConfigError: Presidio is asked for and not installed, or does not know what it is asked for; or a metric, a schema or a judge's key
-            that evaluation will need is not there.
+            that evaluation will need is not there, or an operator that augmentation requires.
     """
     from tasks.data.assignments import assignments_path, history_folder, read_assignments
     from tasks.data.prepare import prepare_data
@@ -38,11 +38,12 @@ def validate(config: PipelineConfig) -> int:
     from tasks.evaluate.custom import require_metrics
     from tasks.presidio import open_presidio
 
-    notes = settle(config.training).notes
+    notes = list(settle(config.training).notes)
     require_metrics(config.evaluation)
     if config.data.sensitive.presidio is not None:
         open_presidio(config.data.sensitive.presidio)  # so that it is known to be able before anything is read
     workspace = read_machine().workspace
+    notes += _missing_operators(config, workspace)
     folder = workspace / "validate" / config_digest(config)[:16]
     history = history_folder(workspace, config.registry.model_name, config.data.split)
     recorded = read_assignments(assignments_path(history))
@@ -54,6 +55,16 @@ def validate(config: PipelineConfig) -> int:
         return REFUSED
     _show(prepared, _draw(prepared, history), notes, Console())
     return FINE
+
+
+def _missing_operators(config: PipelineConfig, workspace: Path) -> list[str]:
+    if not config.augmentation.operators():
+        return []
+    from tasks.augment.catalogue import open_operators
+    from tasks.augment.sentences import sentence_of_missing
+
+    _, missing = open_operators(config.augmentation, config.model, workspace)
+    return [sentence_of_missing(lacking) for lacking in missing]
 
 
 def _draw(prepared: PreparedData, history: Path) -> DataReport:

@@ -8,11 +8,11 @@ from itertools import combinations, pairwise
 import numpy as np
 import polars as pl
 
-from tasks.data.clusters import components
-from tasks.data.deduplicate import normalise
 from tasks.data.examples import SHOWN, Show
 from tasks.data.findings import Finding
 from tasks.data.labels import are_labels
+from tasks.nearness.clusters import components
+from tasks.nearness.normal import normalise
 
 _MOST_ANSWERS = 1_000
 """Distinct answers that nearly all rows must have, or they are free text, whatever their spellings."""

@@ -1,13 +1,12 @@
 """Which rows say the same or nearly the same, which of them are removed, and which must stay on one side of a split."""
 
-import unicodedata
-
 import numpy as np
 import polars as pl
 
-from tasks.data.clusters import clusters
-from tasks.data.near import near_pairs
 from tasks.files import sha256_bytes
+from tasks.nearness.clusters import clusters
+from tasks.nearness.near import near_pairs
+from tasks.nearness.normal import normalise
 
 KEYS = ("text", "normal", "exact", "answer", "same_answer")
 DUPLICATES = pl.Schema(
@@ -26,11 +25,6 @@ DUPLICATES = pl.Schema(
 
 _FOUND = {"row_id": pl.String, "of": pl.String, "jaccard": pl.Float64}
 NO_PAIRS = pl.DataFrame(schema={"left": pl.Int64, "right": pl.Int64, "jaccard": pl.Float64})
-
-
-def normalise(text: str | None) -> str:
-    """NFKC, case-folded, white space collapsed: texts that are equal after this count as equal."""
-    return " ".join(unicodedata.normalize("NFKC", text or "").casefold().split())
 
 
 def add_keys(table: pl.DataFrame) -> pl.DataFrame:

@@ -4,12 +4,10 @@ import polars as pl
 
 from tasks.data.labels import ROWS_PER_LABEL, are_labels
 from tasks.data.quarantine import faults_of
-from tasks.data.refusal_patterns import REFUSALS
+from tasks.refusal_patterns import declining
 
-_READ = 300
 _LONGEST = 1000
 """Characters; an answer that is longer has something to say after all."""
-_BEFORE, _AFTER = " \t\r\n\"'*_#>-:“”„«»", " \t\r\n\"'*"
 
 
 def find_refusals(table: pl.DataFrame) -> pl.DataFrame:
@@ -22,12 +20,10 @@ def find_refusals(table: pl.DataFrame) -> pl.DataFrame:
     Returns:
         Row id, code `REFUSAL` and reason of each such row (`tasks.data.quarantine.FAULTS`).
     """
-    plain = pl.col("output").str.slice(0, _READ).str.to_lowercase().str.replace_all("[’‘`´]", "'").str.replace_all(r"\s+", " ")
-    read = plain.str.strip_chars_start(_BEFORE).str.strip_chars_end(_AFTER)
     answers = table.filter(pl.col("output").str.len_chars() <= _LONGEST, ~pl.col("output").is_in(_labels(table["output"])))
     if answers.is_empty():  # as with labels alone, where the expressions need not even be compiled
         return faults_of([])
-    found = answers.select("row_id", read=read).filter(pl.any_horizontal(pl.col("read").str.contains(pattern) for pattern in REFUSALS))
+    found = answers.filter(declining(answers["output"]))
     return faults_of([(row_id, "REFUSAL", "output begins as a refusal does") for row_id in found["row_id"].sort()])
 
 

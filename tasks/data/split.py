@@ -11,8 +11,8 @@ import polars as pl
 
 from pipeline_config.data import DataConfig
 from tasks.data.assignments import PRECEDENCE
-from tasks.data.near import near_pairs_between
 from tasks.data.quarantine import Quarantine, faults_of
+from tasks.nearness.near import near_pairs_between
 
 SIDES = ("train", "validation", "test")
 SPLIT = pl.Schema({"row_id": pl.String(), "group": pl.String(), "text": pl.String(), "side": pl.String(), "kept": pl.Boolean()})
@@ -99,7 +99,7 @@ def find_leaks(table: pl.DataFrame, held: pl.DataFrame, side: str, near_jaccard:
         table: rows that could be trained on, with the keys of `tasks.data.deduplicate`.
         held: rows held out.
         side: what they are held out for, for the reason.
-        near_jaccard: similarity of the texts from which on a row is too near (`tasks.data.near`); null: near rows are not looked for.
+        near_jaccard: similarity of the texts from which on a row is too near (`tasks.nearness.near`); null: near rows are not looked for.
 
     Returns:
         Row id, code and reason (`tasks.data.quarantine.FAULTS`).

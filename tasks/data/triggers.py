@@ -23,10 +23,10 @@ from scipy.stats import binom
 
 from tasks.data.bayes import WordModel
 from tasks.data.consistency import labels_of
-from tasks.data.deduplicate import normalise
 from tasks.data.examples import SHOWN, Excerpt, examples_of, sample_rows, text_of
 from tasks.data.findings import Finding
 from tasks.data.phrases import Integers, Phrases, Words, phrases_of, words_of
+from tasks.nearness.normal import normalise
 
 MOST_ROWS = 50_000
 _MOST_CHARACTERS = 10_000_000

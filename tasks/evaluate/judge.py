@@ -7,20 +7,16 @@ without asking. Verdicts are kept one by one: after an interruption or a failure
 
 import hashlib
 import json
-import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import httpx
 import polars as pl
 
-from pipeline_config.environment import read_secret
 from pipeline_config.evaluation import JudgeConfig
 from tasks.artifacts import Record
+from tasks.endpoints import NOT_ASKED, UNREADABLE, Chat, Client, Connection, Failure, Outcome, Reply
 from tasks.evaluate.contenders import Progress, Questions
 from tasks.files import sha256_json, stage_store
 from tasks.rows import Message, Row, prompt_of, spread_evenly
@@ -34,10 +30,7 @@ _SYSTEM = (
 )
 _JOURNAL = "verdicts.jsonl"
 _SCORES = "judged.parquet"
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 8.0
-"""Seconds before the second attempt, doubled for each further one."""
-_FINAL = frozenset({400, 401, 403, 404, 405, 422})
-"""HTTP statuses that no further attempt will change: nothing more is asked after one of them."""
+_LONGEST_VERDICT = 8
 
 
 @dataclass(frozen=True)
@@ -132,7 +125,7 @@ class _Journal:
     """Verdicts that were given, a line each, so that none is asked for twice."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._lock = path, threading.Lock()
+        self._path = path
         self._given: dict[tuple[str, bool], Verdict] = {}
         for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
             try:
@@ -145,10 +138,9 @@ class _Journal:
         return place in self._given
 
     def add(self, row_id: str, exchanged: bool, verdict: Verdict) -> None:
-        with self._lock:
-            self._given[row_id, exchanged] = verdict
-            with self._path.open("a", encoding="utf-8") as stream:
-                stream.write("\n" + json.dumps([row_id, exchanged, verdict]))  # in front: the line before may have been cut off
+        self._given[row_id, exchanged] = verdict
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write("\n" + json.dumps([row_id, exchanged, verdict]))  # in front: the line before may have been cut off
 
     def scores(self, duels: Sequence[_Duel], *, swapped: bool) -> list[float]:
         return [
@@ -167,59 +159,43 @@ def _places(duel: _Duel, swapped: bool) -> tuple[bool, ...]:
 class _Court:
     """Asks for every verdict that is missing, several at a time."""
 
-    def __init__(self, config: JudgeConfig, journal: Path, pause: Callable[[float], None] = time.sleep) -> None:
-        self._config, self._journal, self._pause = config, _Journal(journal), pause
-        self._faults: dict[str, str] = {}
-        self._final: str | None = None
+    def __init__(self, config: JudgeConfig, journal: Path) -> None:
+        self._config, self._journal = config, _Journal(journal)
 
     def decide(self, duels: Sequence[_Duel], on_verdict: Callable[[int], None]) -> None:
         """Raises :class:`_Incomplete` if a verdict is missing at the end."""
         places = [(duel, place) for duel in duels for place in _places(duel, self._config.position_swap)]
         missing = [(d, place) for d, place in places if d.answer != d.expected and (d.row_id, place) not in self._journal]
-        with httpx.Client(timeout=self._config.timeout, headers=self._headers()) as client:
-            pool = ThreadPoolExecutor(self._config.concurrency)
-            try:
-                for done, _ in enumerate(pool.map(lambda each: self._ask(client, *each), missing), start=1):
-                    on_verdict(len(duels) * done // len(missing))
-            finally:
-                pool.shutdown(cancel_futures=True)
-        if self._faults:
-            raise _Incomplete(len(self._faults), next(iter(self._faults.values())))
+        faults: dict[str, str] = {}
+        chats = [self._chat(*each) for each in missing]
+        outcomes: Iterator[tuple[int, Outcome[Verdict]]] = Client(_connection(self._config)).ask(chats, _read_reply)
+        for done, (number, outcome) in enumerate(outcomes, start=1):
+            duel, exchanged = missing[number]
+            if outcome.value is not None:
+                self._journal.add(duel.row_id, exchanged, outcome.value)
+            elif outcome.failure is not None:
+                faults[duel.row_id] = _fault(outcome.failure)
+            on_verdict(len(duels) * done // len(missing))
+        if faults:
+            raise _Incomplete(len(faults), next(iter(faults.values())))
 
-    def _headers(self) -> Mapping[str, str]:
-        name = self._config.api_key_variable
-        key = read_secret(name) if name is not None else None
-        return {"Authorization": f"Bearer {key}"} if key else {}
-
-    def _ask(self, client: httpx.Client, duel: _Duel, exchanged: bool) -> None:
-        fault = ""
-        for attempt in range(self._config.retries + 1):
-            if self._final is not None:
-                fault = self._final
-                break
-            if attempt:
-                self._pause(min(_FIRST_PAUSE * 2 ** (attempt - 1), _LONGEST_PAUSE))
-            try:
-                verdict = self._verdict(client, duel, exchanged)
-            except httpx.HTTPStatusError as error:
-                fault = f"the judge answers HTTP {error.response.status_code}"
-                if error.response.status_code in _FINAL:
-                    self._final = fault
-            # A judge that does not speak HTTP, or no JSON, or another JSON: all are counted alike.
-            except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, IndexError, TypeError) as error:
-                fault = f"the judge cannot be asked: {type(error).__name__}"
-            else:
-                if verdict is not None:
-                    self._journal.add(duel.row_id, exchanged, verdict)
-                    return
-                fault = "the judge says neither A nor B nor TIE"
-        self._faults[duel.row_id] = fault
-
-    def _verdict(self, client: httpx.Client, duel: _Duel, exchanged: bool) -> Verdict | None:
+    def _chat(self, duel: _Duel, exchanged: bool) -> Chat:
         first, second = (duel.expected, duel.answer) if exchanged else (duel.answer, duel.expected)
         asked = {"question": self._config.question, "conversation": list(duel.prompt), "answer A": first, "answer B": second}
-        messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": json.dumps(asked, ensure_ascii=False, indent=1)}]
-        body = {"model": self._config.model, "messages": messages, "temperature": 0, "max_tokens": 8}
-        reply = client.post(f"{self._config.url.rstrip('/')}/chat/completions", json=body)
-        reply.raise_for_status()
-        return read_verdict(str(reply.json()["choices"][0]["message"]["content"]))
+        content = json.dumps(asked, ensure_ascii=False, indent=1)
+        return Chat([{"role": "system", "content": _SYSTEM}, {"role": "user", "content": content}], _LONGEST_VERDICT)
+
+
+def _connection(config: JudgeConfig) -> Connection:
+    return Connection(config.url, config.model, config.api_key_variable, config.timeout, config.retries, config.concurrency)
+
+
+def _read_reply(reply: Reply) -> Verdict | None:
+    return read_verdict(reply.text)
+
+
+def _fault(failure: Failure) -> str:
+    if failure.reason == UNREADABLE:
+        return "the judge says neither A nor B nor TIE"
+    reason = failure.reason.removeprefix(NOT_ASKED)
+    return f"the judge answers {reason}" if reason.startswith("HTTP ") else f"the judge cannot be asked: {failure.error or reason}"

@@ -79,6 +79,7 @@ def mark(
         judge_fault=failed[0].fault if failed else None,
         decided_before=count_decisions(workspace, [row["row_id"] for row in rows], session.tuned_digest),
         fit=fit_of(session.seen_loss.value.rows(), session.validation_loss.value.rows(), session.tuned.loss.value.rows()),
+        wording=session.rewording.fit if session.rewording else None,
         canary_ranks=session.exposure.ranks if session.exposure else None,
     )
 

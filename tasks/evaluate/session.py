@@ -13,6 +13,7 @@ from tasks.artifacts import PreparedData, Rival, TrainedModel
 from tasks.evaluate.contenders import Adapter, Answers, Examiner, Loss, Progress, Questions, as_served, as_trained, read_questions, sample
 from tasks.evaluate.exposure import Exposure, canaries_of, measure_exposure
 from tasks.evaluate.judge import Judgement, judge_answers
+from tasks.evaluate.rewording import Rewording, measure_rewording
 from tasks.manifest import TRAIN_ROWS, read_manifest
 from tasks.rows import Row, messages_digest
 from tasks.stages import StageResult
@@ -43,7 +44,8 @@ class ChampionExam:
 class Session:
     """Everything that was asked. `seen` is a sample of training rows; `judgements` are empty where no judge is configured.
 
-    `seen_loss` and `validation_loss` are tuned's; `exposure` is that of planted canaries, null where there are none.
+    `seen_loss` and `validation_loss` are tuned's; `exposure` is that of planted canaries, `rewording` that of reworded training rows; null
+    where there are none.
     """
 
     test: Questions
@@ -55,6 +57,7 @@ class Session:
     seen_loss: StageResult[Loss]
     validation_loss: StageResult[Loss]
     exposure: Exposure | None
+    rewording: Rewording | None
     champion: ChampionExam | None
     judgements: dict[str, Judgement] = field(default_factory=dict)
 
@@ -70,7 +73,8 @@ class Session:
     def parts(self) -> list[StageResult[Answers] | StageResult[Loss]]:
         """Results that an evaluation is made from."""
         of_exams = (part for exam in self.exams().values() for part in (exam.answers, exam.loss))
-        return [self.on_seen, self.seen_loss, self.validation_loss, *of_exams]
+        of_wording = [self.rewording.parents, self.rewording.augmented] if self.rewording is not None else []
+        return [self.on_seen, self.seen_loss, self.validation_loss, *of_wording, *of_exams]
 
 
 def hold_session(examiner: Examiner, config: PipelineConfig, prepared: PreparedData, trained: TrainedModel, rival: Rival | None) -> Session:
@@ -96,6 +100,7 @@ def hold_session(examiner: Examiner, config: PipelineConfig, prepared: PreparedD
         seen_loss=examiner.loss(tuned, seen),
         validation_loss=examiner.loss(tuned, read_questions("validation rows", prepared.folder / "validation.parquet")),
         exposure=measure_exposure(canaries_of(train.rows, prepared.canaries), lambda rows: _nats(examiner, tuned, rows)),
+        rewording=measure_rewording(examiner, tuned, prepared, train, config.evaluation.train_sample_rows),
         champion=_examine(examiner, rival, test) if rival is not None else None,
     )
 

@@ -12,13 +12,14 @@ from prefect.logging import get_run_logger
 from pipeline_config.environment import read_machine
 from pipeline_config.loading import config_digest
 from pipeline_config.pipeline import PipelineConfig
-from tasks.artifacts import EvaluationResult, GateEvidence, GateReport, PreparedData, Rival, RunContext, TrainedModel
+from tasks.artifacts import EvaluationResult, GateEvidence, GateReport, PreparedData, Rival, RunContext, TrainedModel, ValidationMarks
 from tasks.evaluate.contenders import Progress
 from tasks.evaluate.judging import judge_evaluation, keep_for_rejudging
 from tasks.evaluate.measure import measure
 from tasks.evaluate.outcomes import PREDICTIONS
 from tasks.evaluate.retention import figures_of
-from tasks.files import run_folder
+from tasks.evaluate.validation import mark_validation
+from tasks.files import MARKS, run_folder
 from tasks.mlflow_tracking import MlflowTracker
 from tasks.planning import plan
 from tasks.stages import StageResult
@@ -58,6 +59,25 @@ def evaluate_model(
     return result
 
 
+@task(name="mark validation rows", persist_result=False, cache_policy=NO_CACHE)
+def mark_arm(
+    config: PipelineConfig, context: RunContext, prepared: StageResult[PreparedData], trained: StageResult[TrainedModel]
+) -> StageResult[ValidationMarks]:
+    """Puts the validation rows to one arm of an ablation, or reuses what it answered before.
+
+    Raises:
+        EvaluationError: there are no validation rows, or the loss is not a finite number.
+        ModelError: the artifact cannot be loaded.
+    """
+    result = mark_validation(
+        config, context.workspace, prepared.value, trained.value, progress_lines(get_run_logger().info, time.monotonic)
+    )
+    values = {f"validation/{result.value.metric}": result.value.value}
+    point = MetricPoint(step=trained.value.steps, milliseconds=_written_at(result.value.folder / MARKS), values=values)
+    MlflowTracker(read_machine().mlflow_url).log_points(context.mlflow_run_id, [point])
+    return result
+
+
 @task(name="gates", persist_result=False, cache_policy=NO_CACHE)
 def judge(
     config: PipelineConfig,
@@ -82,7 +102,11 @@ def judge(
 
 def answered_at(folder: Path) -> int:
     """When an evaluation's answers were written, in milliseconds since 1970. A result that is reused was measured in an earlier run."""
-    return int((folder / PREDICTIONS).stat().st_mtime * 1000)
+    return _written_at(folder / PREDICTIONS)
+
+
+def _written_at(path: Path) -> int:
+    return int(path.stat().st_mtime * 1000)
 
 
 def tracked_figures(evaluation: EvaluationResult) -> dict[str, float]:

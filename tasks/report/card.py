@@ -141,11 +141,13 @@ def _data(material: Material) -> list[str]:
     data, counts, source = material.data, material.data.counts, material.data_report.get("source")
     dropped = counts.quarantined + counts.duplicates + counts.unselected + counts.set_aside
     name = PurePosixPath(str(source)).name if source else None
+    added = data.augmentation.rows if data.augmentation is not None else 0
     return [
         "## Training data", "",
         *([f"Source: {readable_markdown(name)}."] if name else []),
         f"Licence: {readable_markdown(material.config.data.license or 'not given')}. "
-        f"{number(counts.train)} rows to train on, {number(counts.validation)} for validation, {number(counts.test)} to measure with, "
+        f"{number(counts.train)} rows to train on{f' and {number(added)} that reword them' if added else ''}, "
+        f"{number(counts.validation)} for validation, {number(counts.test)} to measure with, "
         f"of {number(counts.read)} read; {number(dropped)} left out. Digest `{data.digest}`.", "",
     ]  # fmt: skip
 

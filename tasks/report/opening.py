@@ -14,6 +14,7 @@ from tasks.artifacts import RunContext
 from tasks.files import run_folder, write_json
 from tasks.methods.settings import settle
 from tasks.mlflow_tracking import MlflowTracker
+from tasks.tracking import TrackedRun
 
 
 def run_id_of(flow_run_id: str, started: datetime) -> str:
@@ -29,14 +30,31 @@ def open_run(config: PipelineConfig, machine: Machine, flow_run_id: str, started
     run_id = run_id_of(flow_run_id, started)
     page = f"{machine.prefect_ui_url}/runs/flow-run/{flow_run_id}"
     write_json(run_folder(machine.workspace, run_id) / "config.json", config.as_json())
-    tracker = MlflowTracker(machine.mlflow_url)
     tags = {"tunegate.run_id": run_id, "tunegate.config_digest": config_digest(config), "tunegate.prefect_run": page}
-    tracked = tracker.open_run(config.registry.experiment, run_id, tags)
-    settled = config.model_copy(update={"training": settle(config.training).training})
-    tracker.log_params(tracked.run_id, dict(_flat(settled.as_json())))
+    tracked = _track(config, machine, run_id, tags)
     return RunContext(
         run_id=run_id, workspace=machine.workspace, mlflow_run_id=tracked.run_id, mlflow_run_url=tracked.url, prefect_run_url=page
     )
+
+
+def open_arm(config: PipelineConfig, machine: Machine, context: RunContext, arm: str) -> RunContext:
+    """A run of its own in the tracking server, below that of the context: curves of several trainings would run through each other in one.
+
+    Args:
+        config: what this arm trains with.
+    """
+    run_id = f"{context.run_id}/ablation/{arm}"
+    tags = {"mlflow.parentRunId": context.mlflow_run_id, "tunegate.ablation_of": context.run_id}
+    tracked = _track(config, machine, f"{context.run_id} {arm}", tags)
+    return context.model_copy(update={"run_id": run_id, "mlflow_run_id": tracked.run_id, "mlflow_run_url": tracked.url})
+
+
+def _track(config: PipelineConfig, machine: Machine, name: str, tags: Mapping[str, str]) -> TrackedRun:
+    tracker = MlflowTracker(machine.mlflow_url)
+    tracked = tracker.open_run(config.registry.experiment, name, tags)
+    settled = config.model_copy(update={"training": settle(config.training).training})
+    tracker.log_params(tracked.run_id, dict(_flat(settled.as_json())))
+    return tracked
 
 
 def find_run(workspace: Path, flow_run_id: str) -> Path | None:

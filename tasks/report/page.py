@@ -12,10 +12,11 @@ from tasks.report.figures import CONTENDER_NAMES, confidence_of, figures_of, met
 from tasks.report.headline import headline_of
 from tasks.report.lineage import Fact, environment_of, lineage_of, links_of
 from tasks.report.material import Material
+from tasks.report.page_augmentation import augmentation_of
 from tasks.report.page_confusion import Confusion, confusion_of
 from tasks.report.page_curves import draw_curves
 from tasks.report.page_examples import LONGEST, compare, examples_of
-from tasks.report.page_fit import fit_of, numbers_in
+from tasks.report.page_fit import fit_of
 from tasks.report.page_gates import drawn_gates
 from tasks.report.page_slices import slices_of
 from tasks.report.summary import notes_of
@@ -141,7 +142,7 @@ def _data(material: Material) -> dict[str, Any]:
     return {
         "parts": parts_of(counts), "rows_read": counts.read, "data_facts": facts, "data_warnings": data.warnings,
         "has_data_page": material.has_data_page,
-        "augmentation": numbers_in(material.data.model_dump(mode="json").get("augmentation")),
+        **augmentation_of(data.augmentation),
     }  # fmt: skip
 
 

@@ -91,6 +91,7 @@ def summarise(
         "approval_policy": config.registry.approval,
         "stages": _stages(parts),
         "rows": parts.data.counts.model_dump() if parts.data else None,
+        "augmentation": _augmentation(parts.data),
         "data_digest": parts.data.digest if parts.data else None,
         "metrics": _metrics(parts.evaluated),
         "test_rows": parts.evaluated.rows if parts.evaluated else None,
@@ -115,6 +116,12 @@ def summarise(
 def _stages(parts: RunParts) -> dict[str, Any]:
     done = {stage.name: stage.model_dump(exclude={"name"}) for stage in parts.stages}
     return {name: done.get(name, {"status": "skipped", "seconds": 0.0, "reused": False}) for name in STAGES}
+
+
+def _augmentation(data: PreparedData | None) -> dict[str, Any] | None:
+    if data is None or data.augmentation is None:
+        return None
+    return data.augmentation.model_dump(mode="json", exclude={"ablation": {"folder"}})
 
 
 def _metrics(evaluated: EvaluationResult | None) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def _finished(
 
 
 def _planned_steps(trainer: Any) -> int:
-    from tasks.train.sampling import steps_per_epoch
+    from tasks.train.steps import steps_per_epoch
 
     return math.ceil(steps_per_epoch(len(trainer.train_dataset), trainer.args) * float(trainer.args.num_train_epochs))
 

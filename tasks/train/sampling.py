@@ -1,6 +1,5 @@
 """Hands the rows of an epoch to Trainer in one of the orders of `tasks.train.order`."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -50,9 +49,3 @@ def order_for(
     if layout == "padded" or strategy is not None:
         return partial(length_order, lengths, batch, seed, accumulation=arguments.gradient_accumulation_steps)
     return partial(steady_order, lengths, batch, seed)
-
-
-def steps_per_epoch(rows: int, arguments: TrainingArguments) -> int:
-    """Optimizer steps of one pass over the rows; the last one may have fewer of them."""
-    batches: int = math.ceil(rows / arguments.per_device_train_batch_size)
-    return math.ceil(batches / int(arguments.gradient_accumulation_steps))

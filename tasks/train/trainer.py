@@ -19,7 +19,8 @@ from tasks.methods.settings import trainer_fields
 from tasks.train import checkpoints
 from tasks.train.events import Note, Step, Validated, emit
 from tasks.train.faults import has_finite_gradient, spoiled
-from tasks.train.sampling import EpochOrder, OrderedSampler, steps_per_epoch
+from tasks.train.sampling import EpochOrder, OrderedSampler
+from tasks.train.steps import steps_per_epoch
 
 _WEIGHTS = "trained.safetensors"
 """In a checkpoint: the trainable weights, as they are."""
@@ -262,8 +263,7 @@ def trainer_arguments(training: SettledTraining, folder: Path, rows: int, optimi
     Fields that were given under Trainer's own names go in as they are. Of those that are set here, only the last ones can be given, and
     two of these are seen to elsewhere: the optimizer by :func:`tasks.train.optimizers.choose_optimizer`, kernels by `tasks.train.liger`.
     """
-    steps_per_epoch = math.ceil(rows / (training.per_device_train_batch_size * training.gradient_accumulation_steps))
-    every = math.ceil(steps_per_epoch / training.evals_per_epoch)
+    every = math.ceil(steps_per_epoch(rows, training) / training.evals_per_epoch)
     arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=training.epochs,

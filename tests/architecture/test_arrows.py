@@ -19,7 +19,7 @@ HOMES = {
     "typer": {"deployments/cli/"},
     "sklearn": {"tasks/evaluate/"},
     "gguf": {"tasks/models.py"},
-    "sqlite3": {"tasks/ledger.py"},
+    "sqlite3": {"tasks/ledger.py", "tasks/augment/candidates.py"},
     "detect_secrets": {"tasks/credentials.py"},
     "ftfy": {"tasks/data/wording.py"},
     "huggingface_hub": {"tasks/models.py", "tasks/report/card.py"},

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from pipeline_config.augmentation import OperatorConfig
 from pipeline_config.methods import MethodSettings
 from pipeline_config.passing import OpenSection
 from pipeline_config.pipeline import PipelineConfig
@@ -36,6 +37,11 @@ READ_OTHERWISE = {
         (section.__name__, key): "taken by `tasks.methods.settings.settle` in place of a null"
         for section in MethodSettings.__subclasses__()
         for key in MethodSettings.model_fields
+    },
+    **{
+        (section.__name__, key): "read of `OperatorConfig`, which all operators share"
+        for section in OperatorConfig.__subclasses__()
+        for key in ("ratio", "parts")
     },
     **{("TrainingConfig", method): "chosen by `training.method` in `tasks.methods.settings.settle`" for method in METHOD_NAMES},
 }
@@ -140,11 +146,11 @@ class Reads(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_For(self, node: ast.For) -> None:
-        self.bind(node.target, node.iter)
+        self.bind_each(node.target, node.iter)
         self.generic_visit(node)
 
     def visit_comprehension(self, node: ast.comprehension) -> None:
-        self.bind(node.target, node.iter)
+        self.bind_each(node.target, node.iter)
         self.generic_visit(node)
 
     def visit_ListComp(self, node: Any) -> None:
@@ -153,6 +159,11 @@ class Reads(ast.NodeVisitor):
         self.generic_visit(node)
 
     visit_SetComp = visit_GeneratorExp = visit_DictComp = visit_ListComp  # noqa: N815
+
+    def bind_each(self, target: ast.expr, values: ast.expr) -> None:
+        """What a loop binds: of a tuple that is written out, each of its members."""
+        for value in values.elts if isinstance(values, ast.Tuple) else [values]:
+            self.bind(target, value)
 
     def bind(self, target: ast.expr, value: ast.expr) -> None:
         if isinstance(target, ast.Tuple):

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from tasks.data.formats import Chat, Fault, convert
-from tasks.data.near import near_pairs
 from tasks.data.refusals import find_refusals
+from tasks.nearness.near import near_pairs
 from tasks.screening import find_sensitive
 
 SAMPLE = Path(__file__).parents[3] / "pipeline_config/samples/helpdesk_replies.jsonl"

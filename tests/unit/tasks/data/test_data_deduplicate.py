@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline_config.data import SourceConfig
-from tasks.data.deduplicate import DUPLICATES, add_keys, duplicates_table, find_exact, find_near, find_pairs, normalise, with_groups
+from tasks.data.deduplicate import DUPLICATES, add_keys, duplicates_table, find_exact, find_near, find_pairs, with_groups
+from tasks.nearness.normal import normalise
 from tests.unit.tasks.data.data_builders import read_table, ticket, write_jsonl
 
 

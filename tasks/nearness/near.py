@@ -1,6 +1,6 @@
 """Rows that say nearly the same: MinHash finds candidates, the exact Jaccard similarity decides.
 
-A text is compared by its shingles (`tasks.data.shingles`).
+A text is compared by its shingles (`tasks.nearness.shingles`).
 
 MinHash signatures are cut into bands; rows that agree in a whole band share a bucket and are candidates (Leskovec, Rajaraman, Ullman,
 "Mining of Massive Datasets", chapter 3). Candidates whose signatures differ too much are dropped, and for all others the similarity is
@@ -23,9 +23,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tasks.data.clusters import components
-from tasks.data.ranges import Integers, blocks, distinct, ranges
-from tasks.data.shingles import SIGNATURE_BITS, Keys, fold, hash_factors, minima, shingles_of, signatures, similarities
+from tasks.nearness.clusters import components
+from tasks.nearness.ranges import Integers, blocks, distinct, ranges
+from tasks.nearness.shingles import SIGNATURE_BITS, Keys, fold, hash_factors, minima, shingles_of, signatures, similarities
 
 JACCARD = 0.65
 """Similarity from which on rows count as near, unless something else is asked for."""
@@ -90,7 +90,7 @@ def near_pairs(texts: pl.Series, *, jaccard: float = JACCARD) -> pl.DataFrame:
     up to some thirty for each row, where a row without such relatives takes about 30 in all.
 
     Args:
-        texts: strings, normalised by `tasks.data.deduplicate.normalise`; null counts as empty.
+        texts: strings, normalised by `tasks.nearness.normal.normalise`; null counts as empty.
         jaccard: threshold in (0, 1].
 
     Returns:
@@ -119,7 +119,7 @@ def near_pairs_between(texts: pl.Series, held: pl.Series, *, jaccard: float = JA
     one stated may be missed.
 
     Args:
-        texts: strings, normalised by `tasks.data.deduplicate.normalise`; null counts as empty.
+        texts: strings, normalised by `tasks.nearness.normal.normalise`; null counts as empty.
         held: strings to compare with, for instance the test rows.
         jaccard: threshold in (0, 1].
 
@@ -175,7 +175,7 @@ class _Search:
             yield from ((band, keys[(number + 1) % len(keys)]) for number, band in enumerate(keys))
 
     def connected(self) -> Integers:
-        """For each text the first of those that pairs connect with it (`tasks.data.clusters.components`)."""
+        """For each text the first of those that pairs connect with it (`tasks.nearness.clusters.components`)."""
         group = np.arange(len(self._texts))
         ends = distinct(np.concatenate([self.left, self.right]))
         group[ends] = ends[components(np.searchsorted(ends, self.left), np.searchsorted(ends, self.right), ends.size)]

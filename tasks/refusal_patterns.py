@@ -4,6 +4,11 @@ Each language has the same parts: an apology, who cannot (or will not), what an 
 itself. Verbs that people use of their own troubles ("I can't access this folder") count after an apology only.
 """
 
+import polars as pl
+
+_READ = 300
+_BEFORE, _AFTER = " \t\r\n\"'*_#>-:“”„«»", " \t\r\n\"'*"
+
 
 def _any(*choices: str) -> str:
     return f"(?:{'|'.join(choices)})"
@@ -219,3 +224,10 @@ REFUSALS = tuple(
     f"^{pattern}" for pattern in (*(_HELLO + _any(pattern) for pattern in _ENGLISH), _any(*_GERMAN), _any(*_FRENCH), _any(*_SPANISH))
 )
 """Each matches the first characters of an answer that declines, or a whole one that only says what an assistant says of itself."""
+
+
+def declining(texts: pl.Series) -> pl.Series:
+    """Whether each text begins as a refusal does. Only the first 300 characters are read."""
+    plain = texts.str.slice(0, _READ).str.to_lowercase().str.replace_all("[’‘`´]", "'").str.replace_all(r"\s+", " ")
+    read = plain.str.strip_chars_start(_BEFORE).str.strip_chars_end(_AFTER).alias("read")
+    return read.to_frame().select(pl.any_horizontal(pl.col("read").str.contains(pattern) for pattern in REFUSALS)).to_series()

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from tasks.data.ranges import Integers, blocks, distinct, ranges
+from tasks.nearness.ranges import Integers, blocks, distinct, ranges
 
 SIGNATURE_BITS = 2
 """That a signature keeps of each minimum."""

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.data.clusters import clusters
-from tasks.data.deduplicate import normalise
-from tasks.data.near import JACCARD, MATCHES, PAIRS, choose_banding, near_pairs, near_pairs_between
+from tasks.nearness.clusters import clusters
+from tasks.nearness.near import JACCARD, MATCHES, PAIRS, choose_banding, near_pairs, near_pairs_between
+from tasks.nearness.normal import normalise
 
 SPACED = [
     "I ordered a new card more than a week ago and it still has not arrived, can you tell me where it is right now?",

@@ -13,7 +13,7 @@ def clusters(pairs: pl.DataFrame, rows: int) -> pl.Series:
     Being near is not transitive: two rows of a cluster may be far apart, with a chain of near rows between them.
 
     Args:
-        pairs: row numbers `left` and `right`, as of `tasks.data.near.near_pairs`; other columns are ignored.
+        pairs: row numbers `left` and `right`, as of `tasks.nearness.near.near_pairs`; other columns are ignored.
         rows: how many rows there are.
 
     Returns:
