@@ -22,6 +22,7 @@ from benchmarks.augment_rows import OPERATORS, banking, open_one
 from benchmarks.methods_one import Size
 from benchmarks.results import RESULTS, Bar, as_lines, exit_code, result_of, write_result
 from pipeline_config.environment import read_machine
+from pipeline_config.errors import TunegateError
 from tasks.augment.operators import Missing
 from tasks.files import read_json, sha256_json, write_json
 from tasks.revision import code_revision
@@ -69,6 +70,14 @@ NOTES = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures what is missing, writes the result, prints the bars and returns the exit code."""
     given = _parser().parse_args(arguments)
+    try:
+        return _run(given)
+    except TunegateError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+def _run(given: argparse.Namespace) -> int:
     machine, size = read_machine(), Size.QUICK if given.quick else Size.FULL
     folder = machine.workspace / "benchmarks" / "augment"
     found = {name: part(name, size, folder, machine.workspace, measure=name in given.only, again=given.again) for name in PARTS}
