@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from deployments.cli.options import ConfigFile, Overrides, Preset, Rows, Run, split_overrides
+from deployments.cli.options import At, ConfigFile, Model, Overrides, Preset, Rows, Run, Version, Why, split_overrides
 from pipeline_config.environment import read_machine
 from pipeline_config.errors import ConfigError, TunegateError
 
@@ -78,6 +78,25 @@ def topup(run: Run, rows: Rows = None) -> None:
     from deployments.cli.topup import top_up
 
     raise typer.Exit(top_up(run, rows, read_machine()))
+
+
+@app.command()
+def rollback(why: Why, version: Version = None, model: Model = None) -> None:
+    """Make a version live again that was live before, by default the one before this one. Exits 0 when it is served.
+
+    Its files are verified again, the ledger records who and why, and nobody is asked.
+    """
+    from deployments.cli.rollback import roll_back
+
+    raise typer.Exit(roll_back(version, why, model, read_machine()))
+
+
+@app.command()
+def ledger(at: At = None, model: Model = None) -> None:
+    """Verify the production ledger and print it, or what was live at a time. Exits 1 if it was tampered with."""
+    from deployments.cli.ledger import show_ledger
+
+    show_ledger(read_machine(), model, at)
 
 
 @app.command()

@@ -24,6 +24,14 @@ Rows = Annotated[
     int | None, typer.Option("--rows", min=1, metavar="N", help="How many more test rows; default: as many as the gates that hold ask for.")
 ]
 
+Version = Annotated[
+    str | None,
+    typer.Argument(metavar="[VERSION]", help="Number or full name of a version; default: the one that was live before this one."),
+]
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the ledger.")]
+Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Registered model; needed only if there are several.")]
+At = Annotated[str | None, typer.Option("--at", metavar="TIME", help="A day (its end) or a time in ISO 8601, UTC unless it names a zone.")]
+
 _BETWEEN = re.compile(r"\s+(?=[A-Za-z_][\w.\-]*=)")
 
 

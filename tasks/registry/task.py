@@ -17,7 +17,7 @@ from tasks.ledger import Entry, Ledger
 from tasks.registry.evidence import collect, describe, tags_of
 from tasks.registry.mlflow_registry import MlflowRegistry
 from tasks.registry.port import adapter_name
-from tasks.registry.promote import is_live, promote, undo
+from tasks.registry.promote import Target, go_back, is_live, promote, rollback_target, undo
 from tasks.registry.rival import rival_of
 from tasks.registry.verdict import Approval, Evidence, approve, verified_evidence
 from tasks.stages import StageResult
@@ -102,6 +102,30 @@ def make_live(evidence: Evidence, approval: Approval) -> Entry:
     machine = read_machine()
     entry = promote(_registry(machine), _ledger(machine), evidence, approval, _lock(machine.workspace))
     get_run_logger().info("ledger entry %d: %s is live", entry.seq, entry.adapter_name)
+    return entry
+
+
+@task(name="choose the version to go back to", persist_result=False, cache_policy=NO_CACHE)
+def choose_target(model_name: str, version: int | None) -> Target:
+    """The version to go back to.
+
+    Raises:
+        PromotionRefused: see `tasks.registry.promote.rollback_target`.
+    """
+    return rollback_target(_ledger(read_machine()), model_name, version)
+
+
+@task(name="make it live again", persist_result=False, cache_policy=NO_CACHE)
+def make_live_again(evidence: Evidence, target: Target, actor: str, why: str) -> Entry:
+    """Records in the ledger that a version is live again, then moves the aliases.
+
+    Raises:
+        PromotionRefused: its bytes or its report are not those that were live.
+        LedgerError: somebody else wrote to the ledger meanwhile.
+    """
+    machine = read_machine()
+    entry = go_back(_registry(machine), _ledger(machine), evidence, target, actor, why, _lock(machine.workspace))
+    get_run_logger().info("ledger entry %d: %s is live again", entry.seq, entry.adapter_name)
     return entry
 
 
