@@ -1,10 +1,6 @@
 """`tunegate ledger`: what was live when, and why, from a chain that is verified first."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
-
-from rich.console import Console
-from rich.table import Table
 
 from pipeline_config.environment import Machine
 from pipeline_config.errors import ConfigError
@@ -13,7 +9,7 @@ from tasks.ledger import Entry, Ledger, live_at
 
 
 def show_ledger(machine: Machine, model_name: str | None, at: str | None) -> None:
-    """Prints every decision, or what was live at a time.
+    """Prints every decision, or what was live at a time, a line each: number, time, what is live then, by which policy and whom, why.
 
     Args:
         model_name: one model only; null: all.
@@ -26,14 +22,9 @@ def show_ledger(machine: Machine, model_name: str | None, at: str | None) -> Non
     ledger = Ledger(ledger_path(machine.workspace))
     checked = ledger.verify()
     entries = [entry for entry in ledger.entries() if model_name in (None, entry.model_name)]
-    console = Console(soft_wrap=True)
-    if at is None:
-        console.print(_table(entries, "decisions"))
-    else:
-        moment = read_moment(at)
-        console.print(_table(list(live_at(entries, moment).values()), f"live at {moment.isoformat(timespec='seconds')}"))
+    shown = entries if at is None else list(live_at(entries, read_moment(at)).values())
     head = ledger.head()
-    print(f"{checked} entries, each follows the one before it; head {head.hash if head else 'none'}")
+    print("\n".join([*map(_line, shown), f"{checked} entries, each follows the one before it; head {head.hash if head else 'none'}"]))
 
 
 def read_moment(text: str) -> datetime:
@@ -53,10 +44,9 @@ def read_moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _table(entries: Sequence[Entry], title: str) -> Table:
-    table = Table("entry", "at (UTC)", "live from then on", "by", "policy", "why", "artifact", "gate report", title=title)
-    for entry in entries:
-        digests = [(digest or "")[:12] for digest in (entry.artifact_digest, entry.gate_report_digest)]
-        live = entry.adapter_name or f"nothing of {entry.model_name}"
-        table.add_row(str(entry.seq), entry.at[:19], live, entry.actor, entry.policy, entry.reason, *digests)
-    return table
+def _line(entry: Entry) -> str:
+    live = entry.adapter_name or f"nothing of {entry.model_name}"
+    digests = [
+        f"{name} {digest[:12]}" for name, digest in (("artifact", entry.artifact_digest), ("report", entry.gate_report_digest)) if digest
+    ]
+    return f"{entry.seq:>5}  {entry.at[:19]}Z  {live}  {entry.policy} by {entry.actor}: {entry.reason}  {' '.join(digests)}".rstrip()
