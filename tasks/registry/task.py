@@ -14,7 +14,9 @@ from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import EvaluationResult, GateEvidence, PreparedData, RegisteredVersion, Rival, RunContext, TrainedModel
 from tasks.files import exclusive, ledger_path, version_cache
 from tasks.ledger import Entry, Ledger
-from tasks.registry.evidence import collect, describe, tags_of
+from tasks.mlflow_tracking import MlflowTracker
+from tasks.registry.bundling import bundle
+from tasks.registry.mlflow_bases import MlflowBaseStore
 from tasks.registry.mlflow_registry import MlflowRegistry
 from tasks.registry.port import adapter_name
 from tasks.registry.promote import Target, go_back, is_live, promote, rollback_target, undo
@@ -45,14 +47,7 @@ def register(
     artifact = evidence.report.artifact_digest
     with exclusive(_lock(context.workspace)), TemporaryDirectory() as folder:
         found = registry.find(name, artifact, evidence.digest)
-        version = found or registry.register(
-            name,
-            context.mlflow_run_id,
-            trained.value.artifact,
-            collect(Path(folder), config, prepared.value, evaluated.value, evidence),
-            tags_of(context, evidence),
-            describe(config, context, evaluated.value, evidence),
-        )
+        version = found or _register(Path(folder), config, context, prepared.value, trained.value, evaluated.value, evidence)
     value = RegisteredVersion(
         model_name=name,
         version=version,
@@ -61,7 +56,30 @@ def register(
         gate_report_digest=evidence.digest,
         url=registry.url(name, version),
     )
+    _link_back(context, value)
     return StageResult("register", value, evidence.digest, time.monotonic() - started, found is not None)
+
+
+def _register(
+    folder: Path,
+    config: PipelineConfig,
+    context: RunContext,
+    prepared: PreparedData,
+    trained: TrainedModel,
+    evaluated: EvaluationResult,
+    judged: GateEvidence,
+) -> int:
+    machine = read_machine()
+    parts = bundle(folder, config, context, prepared, trained, evaluated, judged, MlflowBaseStore(machine.mlflow_url))
+    return _registry(machine).register(
+        config.registry.model_name, context.mlflow_run_id, trained.artifact, parts.evidence, parts.tags, parts.description, parts.package
+    )
+
+
+def _link_back(context: RunContext, registered: RegisteredVersion) -> None:
+    """The run's page in MLflow names the version, as the version's page names the run."""
+    tags = {"tunegate.version": registered.adapter_name, "tunegate.version_url": registered.url}
+    MlflowTracker(read_machine().mlflow_url).set_tags(context.mlflow_run_id, tags)
 
 
 def is_already_live(context: RunContext, registered: RegisteredVersion) -> bool:
