@@ -12,6 +12,8 @@ _CODE = Path(__file__).with_name("package_pyfunc.py")
 _FILES = {
     "MLmodel", _CODE.name, "input_example.json", "serving_input_example.json", "requirements.txt", "conda.yaml", "python_env.yaml",
 }  # fmt: skip
+_SETTINGS = {"base": "", "cache": ""}
+"""What can be given when a version is loaded: MLflow passes over every name that was not there when it was saved."""
 _REQUIRED = ("mlflow", "torch", "transformers", "safetensors", "peft")
 
 
@@ -28,7 +30,7 @@ def write_package(folder: Path, manifest: Manifest, example: Sequence[Message], 
 
     mlflow.pyfunc.save_model(
         path=str(folder), python_model=str(_CODE), signature=_signature(manifest), input_example=[{"messages": list(example)}],
-        pip_requirements=_requirements(manifest), metadata=metadata,
+        pip_requirements=_requirements(manifest), metadata=metadata, model_config=_SETTINGS,
     )  # fmt: skip
     written = Model.load(str(folder))
     # MLflow notes where the code lay on this machine, and goes by the last part when it loads it.

@@ -26,13 +26,11 @@ from tasks.registry.port import (
     adapter_name,
 )
 from tasks.registry.sealing import broken_seal, read_seal
-from tasks.registry.usage import ADAPTER, BASE, MODEL, Layout, usage
+from tasks.registry.usage import ADAPTER, BASE, MODEL, USE, Layout, usage
 from tasks.registry.verdict import fetch
 
 LAID_OUT = "version.json"
 """File of the layout that says what lies there, with the SHA-256 of every other file."""
-USE = "USE.md"
-"""File of the layout that says how to load it."""
 
 
 class Pulled(Record):

@@ -7,6 +7,8 @@ from tasks.manifest import Manifest
 
 BASE, ADAPTER, MODEL = "base", "adapter", "model"
 """Folders of the layout."""
+USE = "USE.md"
+"""File of the layout that says how to load it."""
 
 Layout = Literal["adapter", "tunegate", "model", "merged"]
 """Base and adapter for PEFT, base and adapter for tunegate, a whole model, or base and adapter merged into one."""

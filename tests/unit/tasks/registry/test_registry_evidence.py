@@ -166,9 +166,7 @@ def test_the_description_tells_a_reviewer_what_to_decide_on(evaluated: Evaluatio
     assert "that needs tunegate" in described(judged, evaluated, needs="Something stood masked: that needs tunegate.")
 
 
-def test_a_reviewer_reads_what_to_type_and_of_a_failed_version_that_nothing_helps(
-    evaluated: EvaluationResult, judged: GateEvidence
-) -> None:
+def test_a_reviewer_reads_what_to_type_and_of_a_failed_version_why_not(evaluated: EvaluationResult, judged: GateEvidence) -> None:
     review = make_config(registry={"model_name": "routing", "approval": "mlflow_review"})
     text = described(judged, evaluated, config=review)
     assert "set the tag `approval_status` on this page to `approved` or `rejected`" in text
