@@ -106,8 +106,9 @@ class MlflowRegistry:
         from mlflow.artifacts import list_artifacts
 
         own = source.endswith(f"/{VERSION_FOLDER}")
-        found = list_artifacts(artifact_uri=source, tracking_uri=self._url)
-        return [part.path.rpartition("/")[2] for part in found if (part.path in (MODEL_FOLDER, EVIDENCE_FOLDER) if part.is_dir else own)]
+        # Paths begin with the source's own last part.
+        found = [(part.path.rpartition("/")[2], part.is_dir) for part in list_artifacts(artifact_uri=source, tracking_uri=self._url)]
+        return [name for name, is_dir in found if (name in (MODEL_FOLDER, EVIDENCE_FOLDER) if is_dir else own)]
 
     def _download(self, uri: str, folder: Path) -> None:
         from mlflow.artifacts import download_artifacts

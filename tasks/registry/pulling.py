@@ -129,7 +129,9 @@ def _lay_beside(draft: Path, copy: Path, manifest: Manifest, bases: BaseStore) -
     _copy_without(artifact, draft / ADAPTER, {MANIFEST, TRAIN_ROWS})
     own = f"./{BASE}"
     write_json(draft / ADAPTER / config.name, {**settings, "base_model_name_or_path": own, "revision": None})
-    changed = f"base_model_name_or_path is {own}, which PEFT reads from the working directory, in place of {manifest.base.name_or_path}"
+    changed = (
+        f"base_model_name_or_path is {own}, which PEFT reads from the working directory, in place of {settings['base_model_name_or_path']}"
+    )
     return _Laid("adapter", changed={f"{ADAPTER}/{config.name}": changed})
 
 
@@ -142,7 +144,7 @@ def _merge(draft: Path, copy: Path, manifest: Manifest, bases: BaseStore, dtype:
     prove_merged(draft / MODEL, artifact, base, rows, dtype)
     shutil.rmtree(base)
     precision = dtype or manifest.base.dtype
-    return _Laid("merged", len(rows), {f"{MODEL}/model.safetensors": f"base and adapter merged by PEFT, in {precision}"})
+    return _Laid("merged", len(rows), {f"{MODEL}/*.safetensors": f"base and adapter merged by PEFT, in {precision}"})
 
 
 def _fetch_base(folder: Path, copy: Path, bases: BaseStore) -> None:
