@@ -45,9 +45,8 @@ def register(
     started = time.monotonic()
     registry, name, evidence = _registry(read_machine()), config.registry.model_name, judged.value
     artifact = evidence.report.artifact_digest
-    with exclusive(_lock(context.workspace)), TemporaryDirectory() as folder:
-        found = registry.find(name, artifact, evidence.digest)
-        version = found or _register(Path(folder), config, context, prepared.value, trained.value, evaluated.value, evidence)
+    found = registry.find(name, artifact, evidence.digest)
+    version = found or _register(registry, config, context, prepared.value, trained.value, evaluated.value, evidence)
     value = RegisteredVersion(
         model_name=name,
         version=version,
@@ -61,7 +60,7 @@ def register(
 
 
 def _register(
-    folder: Path,
+    registry: MlflowRegistry,
     config: PipelineConfig,
     context: RunContext,
     prepared: PreparedData,
@@ -69,11 +68,14 @@ def _register(
     evaluated: EvaluationResult,
     judged: GateEvidence,
 ) -> int:
-    machine = read_machine()
-    parts = bundle(folder, config, context, prepared, trained, evaluated, judged, MlflowBaseStore(machine.mlflow_url))
-    return _registry(machine).register(
-        config.registry.model_name, context.mlflow_run_id, trained.artifact, parts.evidence, parts.tags, parts.description, parts.package
-    )
+    name, bases = config.registry.model_name, MlflowBaseStore(read_machine().mlflow_url)
+    with TemporaryDirectory() as folder:
+        # A large base takes minutes to store: the lock, which a rollback needs, is not held meanwhile.
+        parts = bundle(Path(folder), config, context, prepared, trained, evaluated, judged, bases)
+        with exclusive(_lock(context.workspace)):
+            return registry.find(name, judged.report.artifact_digest, judged.digest) or registry.register(
+                name, context.mlflow_run_id, trained.artifact, parts.evidence, parts.tags, parts.description, parts.package
+            )
 
 
 def _link_back(context: RunContext, registered: RegisteredVersion) -> None:
