@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from pipeline_config.data import SensitiveKind
 from pipeline_config.loading import config_digest
 from pipeline_config.model import ModelConfig
 from pipeline_config.pipeline import PipelineConfig
@@ -48,6 +49,7 @@ class Packaged(NamedTuple):
 def package(
     root: Path, method: str, *, registry: Registry | None = None, bases: BaseStore | None = None, run_id: str = "run",
     model_name: str = MODEL, rows: int = 12, dtype: str = "float32", pages: bool = True,
+    masked_kinds: tuple[SensitiveKind, ...] = (),
 ) -> Packaged:  # fmt: skip
     """Registers a version with random weights whose own answers are the ones judged.
 
@@ -55,10 +57,14 @@ def package(
         registry, bases: real ones; null: fakes.
         run_id: of the tracking server.
         pages: a run's page and model card exist.
+        masked_kinds: stood masked in its training rows.
     """
     registry, bases = registry or FakeRegistry(root / "registry"), bases or FakeBaseStore(root / "bases")
     base = tiny_base(root / "base").model_copy(update={"dtype": dtype})
-    artifact, test = make_trained_artifact(root / "trained", base, method), [make_row(f"ticket {n}: vpn {n * n}", "?") for n in range(rows)]
+    artifact, test = (
+        make_trained_artifact(root / "trained", base, method, masked_kinds),
+        [make_row(f"ticket {n}: vpn {n * n}", "?") for n in range(rows)],
+    )
     answers = ask(base, artifact, test)
     config = make_config(model=base.model_dump(), training={"method": method}, registry={"model_name": model_name, "approval": "auto"})
     context = RunContext(run_id="run", workspace=root, mlflow_run_id=run_id, mlflow_run_url="http://mlflow/run", prefect_run_url=None)
@@ -76,7 +82,7 @@ def package(
     return Packaged(registry, bases, version, artifact, base, test, answers, parts, root)
 
 
-def make_trained_artifact(folder: Path, base: ModelConfig, method: str) -> Path:
+def make_trained_artifact(folder: Path, base: ModelConfig, method: str, masked_kinds: tuple[SensitiveKind, ...]) -> Path:
     """What the training process leaves behind."""
     loaded = load_base(base, folder, find_method(method).quantization)
     artifact = folder / "artifact"
@@ -87,7 +93,7 @@ def make_trained_artifact(folder: Path, base: ModelConfig, method: str) -> Path:
     pl.DataFrame({"row_id": ["1"], "digest": ["d"]}).write_parquet(artifact / TRAIN_ROWS)
     manifest = Manifest(
         method=method, base=loaded.identity, instruction=INSTRUCTION, labels=None, max_new_tokens=LIMIT, data_digest="data",
-        code_revision="c0de", files=file_digests(artifact, leave_out=[MANIFEST]),
+        code_revision="c0de", masked_kinds=masked_kinds, files=file_digests(artifact, leave_out=[MANIFEST]),
     )  # fmt: skip
     write_manifest(artifact, manifest)
     return artifact

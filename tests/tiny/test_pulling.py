@@ -72,6 +72,31 @@ def test_mlflow_runs_a_version_and_its_answers_are_those_that_were_judged(tmp_pa
     assert model.predict(model.input_example)["answer"].tolist() == packaged.answers[:1]
 
 
+def test_mlflow_masks_what_stood_masked_in_training(tmp_path: Path) -> None:
+    import mlflow.pyfunc
+
+    packaged = package(tmp_path, "lora", masked_kinds=("email",))
+    assert isinstance(packaged.registry, FakeRegistry)
+    assert isinstance(packaged.bases, FakeBaseStore)
+    base = next(iter(packaged.bases.stored.values()))
+    model = mlflow.pyfunc.load_model(str(packaged.registry.files(MODEL, 1)), model_config={"base": str(base)})
+    texts = ("mail jane.doe@corp.com", "mail <EMAIL>", "mail jane")
+    by_mail, masked, other = model.predict([{"messages": [{"role": "user", "content": text}]} for text in texts])["answer"]
+    assert (by_mail == masked, masked == other) == (True, False)
+    assert "email stood masked in training" in (pulled(packaged) / "USE.md").read_text()
+    assert "email stood masked in training" in packaged.parts.description
+
+
+def test_peft_finds_the_base_of_a_pulled_version_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from peft import AutoPeftModelForCausalLM
+
+    folder = pulled(package(tmp_path, "lora"))
+    monkeypatch.chdir(folder)
+    assert AutoPeftModelForCausalLM.from_pretrained("adapter").active_adapter == "default"
+    changed = read_json(folder / "version.json")["changed"]
+    assert list(changed) == ["adapter/adapter_config.json"]
+
+
 def test_a_changed_byte_of_base_or_adapter_is_not_loaded_by_mlflow(tmp_path: Path) -> None:
     import mlflow.pyfunc
 
