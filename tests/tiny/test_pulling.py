@@ -3,6 +3,8 @@
 import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,28 @@ def test_mlflow_runs_a_version_and_its_answers_are_those_that_were_judged(tmp_pa
     assert model.predict([{"messages": asked[0]["messages"][1:]}])["answer"].tolist() == packaged.answers[:1]
     assert len(model.predict(asked[:1], params={"max_new_tokens": 1})["answer"][0]) < len(packaged.answers[0])
     assert model.predict(model.input_example)["answer"].tolist() == packaged.answers[:1]
+
+
+_WITHOUT_US = """
+import json, sys
+sys.modules |= dict.fromkeys(("tasks", "pipeline_config", "flows", "deployments"))  # whoever imports one of them gets an ImportError
+import mlflow
+known, unknown, base, chat = json.loads(sys.argv[1])
+print(json.dumps(mlflow.pyfunc.load_model(known, model_config={"base": base}).predict([{"messages": chat}])["answer"].tolist()))
+mlflow.pyfunc.load_model(unknown, model_config={"base": base})
+"""
+
+
+def test_mlflow_needs_tunegate_for_bottleneck_adapters_only_and_says_so(tmp_path: Path) -> None:
+    known, unknown = package(tmp_path / "known", "lora"), package(tmp_path / "unknown", "adapter")
+    assert isinstance(known.registry, FakeRegistry)
+    assert isinstance(unknown.registry, FakeRegistry)
+    assert isinstance(known.bases, FakeBaseStore)
+    files = [str(registry.files(MODEL, 1)) for registry in (known.registry, unknown.registry)]
+    asked = json.dumps([*files, str(next(iter(known.bases.stored.values()))), prompt_of(known.rows[0])])
+    done = subprocess.run([sys.executable, "-c", _WITHOUT_US, asked], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert json.loads(done.stdout) == known.answers[:1]
+    assert (done.returncode, "PEFT does not know these weights: they need tunegate" in done.stderr) == (1, True)
 
 
 def test_mlflow_masks_what_stood_masked_in_training(tmp_path: Path) -> None:
