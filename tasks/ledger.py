@@ -20,6 +20,9 @@ GENESIS = "0" * 64
 UNDO = "undo"
 """Policy of an entry that takes the one before it of the same model back."""
 
+ROLLBACK = "rollback"
+"""Policy of an entry by which a person goes back to a version that was live before."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
     seq INTEGER PRIMARY KEY,
@@ -211,20 +214,44 @@ class Ledger:
             ) from error
 
 
-def standing(entries: Sequence[Entry], model_name: str) -> list[Entry]:
-    """The decisions on a model that still stand, oldest first: an undo takes itself and the decision before it away.
+def live_at(entries: Sequence[Entry], moment: datetime) -> dict[str, Entry]:
+    """The decision of each model that held at a time, by the model's name; those before its first one are left out."""
+    return {entry.model_name: entry for entry in entries if datetime.fromisoformat(entry.at) <= moment}
 
-    The last of them says what is live, the one before it what was live until then.
+
+def standing(entries: Sequence[Entry], model_name: str) -> list[Entry]:
+    """The decisions on a model that still stand, oldest first.
+
+    The last of them says what is live, those before it what can be gone back to. A rollback takes away everything since its version was
+    last decided for, so that going back once more does not lead forward. An undo takes itself and the decision before it away.
     """
-    result: list[Entry] = []
+    return _history(entries, model_name)[-1]
+
+
+def standing_if_undone(entries: Sequence[Entry], model_name: str) -> list[Entry]:
+    """As :func:`standing`, if the last decision that still stands were undone."""
+    return next(iter(_history(entries, model_name)[-2:]))
+
+
+def _history(entries: Sequence[Entry], model_name: str) -> list[list[Entry]]:
+    """What stood after each decision that was not undone, beginning with nothing."""
+    history: list[list[Entry]] = [[]]
     for entry in entries:
         if entry.model_name != model_name:
             continue
         if entry.policy == UNDO:
-            del result[-1:]
+            del history[max(1, len(history) - 1) :]
+        elif entry.policy == ROLLBACK:
+            history.append([*_until(history[-1], entry.version), entry])
         else:
-            result.append(entry)
-    return result
+            history.append([*history[-1], entry])
+    return history
+
+
+def _until(decisions: Sequence[Entry], version: int | None) -> list[Entry]:
+    """Decisions before the last one for a version; all if there is none for it."""
+    last = max((place for place, entry in enumerate(decisions) if entry.version == version), default=len(decisions))
+    return list(decisions[:last])
 
 
 def _last(connection: sqlite3.Connection, query: str, values: tuple[str, ...]) -> Entry | None:

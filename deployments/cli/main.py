@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from deployments.cli.options import ConfigFile, Overrides, Preset, Rows, Run, split_overrides
+from deployments.cli.options import (
+    At,
+    ConfigFile,
+    Folder,
+    Merged,
+    Model,
+    Overrides,
+    Precision,
+    Preset,
+    PulledVersion,
+    Rows,
+    Run,
+    Version,
+    Why,
+    split_overrides,
+)
 from pipeline_config.environment import read_machine
 from pipeline_config.errors import ConfigError, TunegateError
 
@@ -78,6 +93,36 @@ def topup(run: Run, rows: Rows = None) -> None:
     from deployments.cli.topup import top_up
 
     raise typer.Exit(top_up(run, rows, read_machine()))
+
+
+@app.command()
+def rollback(why: Why, version: Version = None, model: Model = None) -> None:
+    """Make a version live again that was live before, by default the one before this one. Exits 0 when it is served.
+
+    Its files are verified again, the ledger records who and why, and nobody is asked.
+    """
+    from deployments.cli.rollback import roll_back
+
+    raise typer.Exit(roll_back(version, why, model, read_machine()))
+
+
+@app.command()
+def pull(version: PulledVersion, folder: Folder, merged: Merged = False, dtype: Precision = None, model: Model = None) -> None:
+    """Lay a version and its base out in a folder, for use without tunegate, after its files were verified.
+
+    A merged model is kept only if it answers 50 test rows as the adapter does. Otherwise the folder is left as it was.
+    """
+    from deployments.cli.pull import pull_version
+
+    pull_version(version, folder, model, read_machine(), merged=merged, dtype=dtype)
+
+
+@app.command()
+def ledger(at: At = None, model: Model = None) -> None:
+    """Verify the production ledger and print it, or what was live at a time. Exits 1 if it was tampered with."""
+    from deployments.cli.ledger import show_ledger
+
+    show_ledger(read_machine(), model, at)
 
 
 @app.command()

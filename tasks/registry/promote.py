@@ -1,10 +1,12 @@
 """Makes a version the live one: first in the ledger, then in the registry's aliases, which mirror it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline_config.errors import PromotionRefused, RegistryError
+from tasks.artifacts import Record
 from tasks.files import exclusive
-from tasks.ledger import UNDO, Entry, Ledger, standing
+from tasks.ledger import ROLLBACK, UNDO, Entry, Ledger, standing, standing_if_undone
 from tasks.registry.port import Alias, Registry
 from tasks.registry.verdict import Approval, Evidence
 
@@ -24,22 +26,7 @@ def promote(registry: Registry, ledger: Ledger, evidence: Evidence, approval: Ap
     """
     if approval.state != "approved":
         raise PromotionRefused(f"it is not approved: {approval.reason}", where=evidence.adapter_name, expected="an approval")
-    with exclusive(lock):
-        head, live = ledger.head(), ledger.live(evidence.model_name)
-        if live is None or not is_live(live, evidence):
-            live = ledger.append(
-                model_name=evidence.model_name,
-                version=evidence.version,
-                adapter_name=evidence.adapter_name,
-                artifact_digest=evidence.artifact_digest,
-                gate_report_digest=evidence.gate_report_digest,
-                actor=approval.actor,
-                policy=approval.policy,
-                reason=approval.reason,
-                expected_head=head.seq if head else 0,
-            )
-        mirror(registry, ledger, evidence.model_name)
-    return live
+    return _make_live(registry, ledger, evidence, lock, actor=approval.actor, policy=approval.policy, reason=approval.reason)
 
 
 def undo(registry: Registry, ledger: Ledger, evidence: Evidence, reason: str, lock: Path) -> Entry | None:
@@ -52,7 +39,7 @@ def undo(registry: Registry, ledger: Ledger, evidence: Evidence, reason: str, lo
         head, live = ledger.head(), ledger.live(evidence.model_name)
         if head is None or live is None or not is_live(live, evidence):
             return None
-        before = standing(ledger.entries(), evidence.model_name)[:-1]
+        before = standing_if_undone(ledger.entries(), evidence.model_name)
         last = before[-1] if before else None
         entry = ledger.append(
             model_name=evidence.model_name,
@@ -67,6 +54,56 @@ def undo(registry: Registry, ledger: Ledger, evidence: Evidence, reason: str, lo
         )
         mirror(registry, ledger, evidence.model_name)
     return entry
+
+
+class Target(Record):
+    """A version to go back to, and the last decision that made it live."""
+
+    version: int
+    decision: Entry
+
+
+def rollback_target(ledger: Ledger, model_name: str, version: int | None) -> Target:
+    """Where a rollback leads: to a version that is asked for, or else to the one that was live before this one.
+
+    Raises:
+        PromotionRefused: nothing was live before, the version never was, or it is live now.
+    """
+    entries = ledger.entries()
+    decisions = standing(entries, model_name)
+    current = decisions[-1].version if decisions else None
+    wanted = version if version is not None else _before(decisions)
+    if wanted is None:
+        raise PromotionRefused("there is no version to go back to", where=model_name, expected="a version that was live before this one")
+    if wanted == current:
+        raise PromotionRefused(f"version {wanted} is live already", where=model_name, expected="another version")
+    found = [entry for entry in entries if (entry.model_name, entry.version) == (model_name, wanted)]
+    if not found:
+        raise PromotionRefused(
+            f"version {wanted} was never live", where=model_name, expected="a version that the ledger names",
+            hint="`tunegate ledger` lists them; a new version goes through the `promotion` deployment",
+        )  # fmt: skip
+    return Target(version=wanted, decision=found[-1])
+
+
+def go_back(registry: Registry, ledger: Ledger, evidence: Evidence, target: Target, actor: str, why: str, lock: Path) -> Entry:
+    """Records that a version which was live before is live again, and moves the aliases.
+
+    Args:
+        evidence: of the version, verified again just now.
+        target: of :func:`rollback_target`; the version's bytes and report must be those that were live then.
+
+    Raises:
+        PromotionRefused: they are not.
+        LedgerError: somebody else wrote to the ledger meanwhile.
+        RegistryError: the aliases do not say afterwards what the ledger says.
+    """
+    if not is_live(target.decision, evidence):
+        raise PromotionRefused(
+            "its artifact or its gate report is not the one that was live", where=evidence.adapter_name,
+            expected=f"artifact {str(target.decision.artifact_digest)[:12]} with report {str(target.decision.gate_report_digest)[:12]}",
+        )  # fmt: skip
+    return _make_live(registry, ledger, evidence, lock, actor=actor, policy=ROLLBACK, reason=why)
 
 
 def is_live(entry: Entry | None, evidence: Evidence) -> bool:
@@ -97,9 +134,32 @@ def mirror(registry: Registry, ledger: Ledger, model_name: str) -> None:
         )  # fmt: skip
 
 
+def _make_live(registry: Registry, ledger: Ledger, evidence: Evidence, lock: Path, *, actor: str, policy: str, reason: str) -> Entry:
+    with exclusive(lock):
+        head, live = ledger.head(), ledger.live(evidence.model_name)
+        if live is None or not is_live(live, evidence):
+            live = ledger.append(
+                model_name=evidence.model_name,
+                version=evidence.version,
+                adapter_name=evidence.adapter_name,
+                artifact_digest=evidence.artifact_digest,
+                gate_report_digest=evidence.gate_report_digest,
+                actor=actor,
+                policy=policy,
+                reason=reason,
+                expected_head=head.seq if head else 0,
+            )
+        mirror(registry, ledger, evidence.model_name)
+    return live
+
+
 def _wanted_aliases(ledger: Ledger, model_name: str) -> dict[Alias, int]:
-    versions = [entry.version for entry in standing(ledger.entries(), model_name)]
-    current = versions[-1] if versions else None
-    earlier = next((version for version in reversed(versions) if version not in (current, None)), None)
-    wanted: dict[Alias, int | None] = {"champion": current, "previous": earlier}
+    decisions = standing(ledger.entries(), model_name)
+    wanted: dict[Alias, int | None] = {"champion": decisions[-1].version if decisions else None, "previous": _before(decisions)}
     return {alias: version for alias, version in wanted.items() if version is not None}
+
+
+def _before(decisions: Sequence[Entry]) -> int | None:
+    """The version that was live before the one that is; null if there is none."""
+    versions = [entry.version for entry in decisions]
+    return next((version for version in reversed(versions) if version not in (versions[-1], None)), None)

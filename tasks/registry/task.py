@@ -14,10 +14,12 @@ from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import EvaluationResult, GateEvidence, PreparedData, RegisteredVersion, Rival, RunContext, TrainedModel
 from tasks.files import exclusive, ledger_path, version_cache
 from tasks.ledger import Entry, Ledger
-from tasks.registry.evidence import collect, describe, tags_of
+from tasks.mlflow_tracking import MlflowTracker
+from tasks.registry.bundling import bundle
+from tasks.registry.mlflow_bases import MlflowBaseStore
 from tasks.registry.mlflow_registry import MlflowRegistry
 from tasks.registry.port import adapter_name
-from tasks.registry.promote import is_live, promote, undo
+from tasks.registry.promote import Target, go_back, is_live, promote, rollback_target, undo
 from tasks.registry.rival import rival_of
 from tasks.registry.verdict import Approval, Evidence, approve, verified_evidence
 from tasks.stages import StageResult
@@ -43,16 +45,8 @@ def register(
     started = time.monotonic()
     registry, name, evidence = _registry(read_machine()), config.registry.model_name, judged.value
     artifact = evidence.report.artifact_digest
-    with exclusive(_lock(context.workspace)), TemporaryDirectory() as folder:
-        found = registry.find(name, artifact, evidence.digest)
-        version = found or registry.register(
-            name,
-            context.mlflow_run_id,
-            trained.value.artifact,
-            collect(Path(folder), config, prepared.value, evaluated.value, evidence),
-            tags_of(context, evidence),
-            describe(config, context, evaluated.value, evidence),
-        )
+    found = registry.find(name, artifact, evidence.digest)
+    version = found or _register(registry, config, context, prepared.value, trained.value, evaluated.value, evidence)
     value = RegisteredVersion(
         model_name=name,
         version=version,
@@ -61,7 +55,33 @@ def register(
         gate_report_digest=evidence.digest,
         url=registry.url(name, version),
     )
+    _link_back(context, value)
     return StageResult("register", value, evidence.digest, time.monotonic() - started, found is not None)
+
+
+def _register(
+    registry: MlflowRegistry,
+    config: PipelineConfig,
+    context: RunContext,
+    prepared: PreparedData,
+    trained: TrainedModel,
+    evaluated: EvaluationResult,
+    judged: GateEvidence,
+) -> int:
+    name, bases = config.registry.model_name, MlflowBaseStore(read_machine().mlflow_url)
+    with TemporaryDirectory() as folder:
+        # A large base takes minutes to store: the lock, which a rollback needs, is not held meanwhile.
+        parts = bundle(Path(folder), config, context, prepared, trained, evaluated, judged, bases)
+        with exclusive(_lock(context.workspace)):
+            return registry.find(name, judged.report.artifact_digest, judged.digest) or registry.register(
+                name, context.mlflow_run_id, trained.artifact, parts.evidence, parts.tags, parts.description, parts.package
+            )
+
+
+def _link_back(context: RunContext, registered: RegisteredVersion) -> None:
+    """The run's page in MLflow names the version, as the version's page names the run."""
+    tags = {"tunegate.version": registered.adapter_name, "tunegate.version_url": registered.url}
+    MlflowTracker(read_machine().mlflow_url).set_tags(context.mlflow_run_id, tags)
 
 
 def is_already_live(context: RunContext, registered: RegisteredVersion) -> bool:
@@ -102,6 +122,30 @@ def make_live(evidence: Evidence, approval: Approval) -> Entry:
     machine = read_machine()
     entry = promote(_registry(machine), _ledger(machine), evidence, approval, _lock(machine.workspace))
     get_run_logger().info("ledger entry %d: %s is live", entry.seq, entry.adapter_name)
+    return entry
+
+
+@task(name="choose the version to go back to", persist_result=False, cache_policy=NO_CACHE)
+def choose_target(model_name: str, version: int | None) -> Target:
+    """The version to go back to.
+
+    Raises:
+        PromotionRefused: see `tasks.registry.promote.rollback_target`.
+    """
+    return rollback_target(_ledger(read_machine()), model_name, version)
+
+
+@task(name="make it live again", persist_result=False, cache_policy=NO_CACHE)
+def make_live_again(evidence: Evidence, target: Target, actor: str, why: str) -> Entry:
+    """Records in the ledger that a version is live again, then moves the aliases.
+
+    Raises:
+        PromotionRefused: its bytes or its report are not those that were live.
+        LedgerError: somebody else wrote to the ledger meanwhile.
+    """
+    machine = read_machine()
+    entry = go_back(_registry(machine), _ledger(machine), evidence, target, actor, why, _lock(machine.workspace))
+    get_run_logger().info("ledger entry %d: %s is live again", entry.seq, entry.adapter_name)
     return entry
 
 

@@ -9,12 +9,13 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from flows.promotion import promotion
+from flows.rollback import rollback
 from flows.rollout import rollout
 from pipeline_config.environment import Machine
 from tasks.deploy.client import ModelServer
 from tasks.engine import open_engine
 from tasks.files import ledger_path
-from tasks.ledger import UNDO, Ledger
+from tasks.ledger import ROLLBACK, UNDO, Ledger
 from tasks.mlflow_tracking import MlflowTracker
 from tasks.registry.mlflow_registry import MlflowRegistry
 from tasks.registry.port import STATUS_REASON_TAG, STATUS_TAG
@@ -125,3 +126,24 @@ def test_a_switch_that_is_not_proven_is_undone(stage: Stage) -> None:
     with ModelServer(stage.machine.server_url) as server:
         assert f"{stage.model}-v2" not in server.models()
     stage.ledger.verify()
+
+
+def test_a_rollback_serves_the_version_before_and_records_who_and_why(stage: Stage) -> None:
+    for seed in (1, 2):
+        promotion(stage.model, stage.add(seed), return_state=True)
+    name, message = ended(rollback(stage.model, "v2 answers too slowly", None, "a person", return_state=True))
+    assert name == "RolledBack", message
+    assert stage.live() == stage.answers() == f"{stage.model}-v1"
+    entry = stage.ledger.live(stage.model)
+    assert entry is not None
+    assert (entry.policy, entry.actor, entry.reason) == (ROLLBACK, "a person", "v2 answers too slowly")
+    assert stage.registry.aliases(stage.model) == {"champion": 1}
+
+
+def test_a_rollback_to_a_version_that_was_never_live_is_refused(stage: Stage) -> None:
+    promotion(stage.model, stage.add(1), return_state=True)
+    never = stage.add(2)
+    name, message = ended(rollback(stage.model, "try it", never, return_state=True))
+    assert name == "Refused"
+    assert "never live" in message
+    assert stage.live() == f"{stage.model}-v1"

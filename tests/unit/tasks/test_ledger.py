@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline_config.errors import LedgerError
-from tasks.ledger import GENESIS, UNDO, Entry, Ledger, standing
+from tasks.ledger import GENESIS, ROLLBACK, UNDO, Entry, Ledger, standing, standing_if_undone
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -213,3 +213,25 @@ def test_an_undo_takes_itself_and_the_decision_before_it_away(ledger: Ledger) ->
     assert standing(ledger.entries(), "routing") == [first]
     append(ledger, None, policy=UNDO)
     assert standing(ledger.entries(), "routing") == []
+
+
+def test_a_rollback_takes_everything_since_its_version_away_and_an_undo_brings_it_back(ledger: Ledger) -> None:
+    first, second, third = (append(ledger, version) for version in (1, 2, 3))
+    back = append(ledger, 2, policy=ROLLBACK)
+    assert standing(ledger.entries(), "routing") == [first, back]
+    assert standing_if_undone(ledger.entries(), "routing") == [first, second, third]
+    append(ledger, 3, policy=UNDO)
+    assert standing(ledger.entries(), "routing") == [first, second, third]
+
+
+def test_a_rollback_to_a_version_that_no_longer_stands_follows_what_does(ledger: Ledger) -> None:
+    first, _ = append(ledger, 1), append(ledger, 2)
+    append(ledger, 1, policy=UNDO)
+    again = append(ledger, 2, policy=ROLLBACK)
+    assert standing(ledger.entries(), "routing") == [first, again]
+
+
+def test_nothing_stands_before_the_first_decision(ledger: Ledger) -> None:
+    assert standing_if_undone(ledger.entries(), "routing") == []
+    append(ledger, 1)
+    assert standing_if_undone(ledger.entries(), "routing") == []

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline_config.errors import PromotionRefused, RegistryError
-from tasks.ledger import UNDO, Ledger
+from tasks.ledger import ROLLBACK, UNDO, Ledger
 from tasks.registry.port import Alias
-from tasks.registry.promote import is_live, mirror, promote, undo
+from tasks.registry.promote import go_back, is_live, mirror, promote, rollback_target, undo
 from tasks.registry.rival import rival_of
 from tasks.registry.verdict import Approval, Evidence, verified_evidence
 from tests.fakes import FakeRegistry
@@ -209,3 +209,62 @@ def test_a_rival_that_cannot_be_fetched_says_why(
     rival = rival_of(registry, ledger, MODEL, "a" * 64, tmp_path / "empty")
     assert rival is not None
     assert (rival.folder, rival.fault) == (None, "the champion is no longer in the registry")
+
+
+def test_a_rollback_leads_to_the_version_before_and_the_next_one_further_back(
+    registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
+) -> None:
+    versions = {number: version(weights) for number, weights in enumerate(("one", "two", "three"), start=1)}
+    for evidence in versions.values():
+        promote(registry, ledger, evidence, APPROVED, lock)
+
+    target = rollback_target(ledger, MODEL, None)
+    entry = go_back(registry, ledger, versions[target.version], target, "a person", "v3 answers in French", lock)
+    assert (entry.version, entry.policy, entry.actor, entry.reason) == (2, ROLLBACK, "a person", "v3 answers in French")
+    assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
+
+    target = rollback_target(ledger, MODEL, None)
+    assert target.version == 1
+    go_back(registry, ledger, versions[1], target, "a person", "v2 too", lock)
+    assert registry.aliases(MODEL) == {"champion": 1}
+    with pytest.raises(PromotionRefused, match="no version to go back to"):
+        rollback_target(ledger, MODEL, None)
+
+
+def test_a_rollback_to_a_named_version_needs_one_that_was_live(
+    registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
+) -> None:
+    first, second = version("one"), version("two")
+    version("three")
+    for evidence in (first, second):
+        promote(registry, ledger, evidence, APPROVED, lock)
+    with pytest.raises(PromotionRefused, match="version 3 was never live"):
+        rollback_target(ledger, MODEL, 3)
+    with pytest.raises(PromotionRefused, match="version 2 is live already"):
+        rollback_target(ledger, MODEL, 2)
+    go_back(registry, ledger, first, rollback_target(ledger, MODEL, 1), "a person", "why not", lock)
+    go_back(registry, ledger, second, rollback_target(ledger, MODEL, 2), "a person", "it was better", lock)
+    assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
+
+
+def test_other_bytes_than_those_that_were_live_are_not_gone_back_to(
+    registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
+) -> None:
+    first, second = version("one"), version("two")
+    for evidence in (first, second):
+        promote(registry, ledger, evidence, APPROVED, lock)
+    other = first.model_copy(update={"artifact_digest": "f" * 64})
+    with pytest.raises(PromotionRefused, match="not the one that was live"):
+        go_back(registry, ledger, other, rollback_target(ledger, MODEL, 1), "a person", "why not", lock)
+    assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
+
+
+def test_a_rollback_whose_roll_out_fails_is_undone(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
+    first, second = version("one"), version("two")
+    for evidence in (first, second):
+        promote(registry, ledger, evidence, APPROVED, lock)
+    go_back(registry, ledger, first, rollback_target(ledger, MODEL, None), "a person", "v2 is slow", lock)
+    entry = undo(registry, ledger, first, "the server is down", lock)
+    assert entry is not None
+    assert entry.version == 2
+    assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
