@@ -1,8 +1,8 @@
 """The operator `paraphrase`: a language model says the same in other words. The run's own base does, in this process, or an endpoint.
 
 The base draws every candidate with the request's own seed (`tasks.drawing`), and in fp32 (`tasks.augment.catalogue`), where the rounding of
-a batch changes next to nothing: a candidate is the same whatever other requests there are. To an endpoint the seed is sent; what it makes of
-it is its own affair.
+a batch changes next to nothing: a candidate is the same whatever other requests there are. To an endpoint the seed is sent; what it makes
+of it is its own affair.
 """
 
 import functools
