@@ -23,6 +23,15 @@ UNDO = "undo"
 ROLLBACK = "rollback"
 """Policy of an entry by which a person goes back to a version that was live before."""
 
+REJECTION = "rejection"
+"""Policy of an entry that records a reviewer's no; it changes nothing about what is live."""
+
+RECONCILE = "reconcile"
+"""Policy of an entry that records that aliases were put back; it changes nothing about what is live."""
+
+REMARKS = (REJECTION, RECONCILE)
+"""Policies of entries that only remark on a model: they repeat what is live, and no question about what is live looks at them."""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
     seq INTEGER PRIMARY KEY,
@@ -36,7 +45,8 @@ CREATE TABLE IF NOT EXISTS entries (
     policy TEXT NOT NULL,
     reason TEXT NOT NULL,
     previous_hash TEXT NOT NULL,
-    hash TEXT NOT NULL
+    hash TEXT NOT NULL,
+    concerns TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS entries_by_model ON entries (model_name, seq);
 CREATE TRIGGER IF NOT EXISTS entries_never_change BEFORE UPDATE ON entries
@@ -48,11 +58,15 @@ CREATE TRIGGER IF NOT EXISTS entries_only_follow BEFORE INSERT ON entries
     BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
 """
 
+_DECISIONS = "policy NOT IN ('rejection', 'reconcile')"
+
 
 class Entry(Record):
     """One decision. `version` is what is live from then on; with null, nothing of this model is, and the three fields after it are null.
 
-    `at` is UTC in ISO 8601. `hash` is the SHA-256 of the canonical JSON of all other fields, `previous_hash` that of the entry before.
+    `at` is UTC in ISO 8601. `concerns` is the adapter name of the version that the decision is about, where that is not the live one.
+    `hash` is the SHA-256 of the canonical JSON of all other fields, without `concerns` where it is null; `previous_hash` is that of the
+    entry before.
     """
 
     seq: int
@@ -67,6 +81,7 @@ class Entry(Record):
     reason: str
     previous_hash: str
     hash: str
+    concerns: str | None = None
 
 
 class Ledger:
@@ -84,6 +99,7 @@ class Ledger:
         with self._open("rwc") as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)
+            _add_missing_column(connection)
 
     def append(
         self,
@@ -97,11 +113,13 @@ class Ledger:
         policy: str,
         reason: str,
         expected_head: int,
+        concerns: str | None = None,
     ) -> Entry:
         """Adds an entry after the one that the caller has seen.
 
         Args:
             expected_head: `seq` of the last entry that the caller knows of; 0 for an empty ledger.
+            concerns: adapter name of the version that the decision is about, where that is not `adapter_name`.
 
         Raises:
             LedgerError: somebody else has written since, or the last entry was tampered with.
@@ -130,11 +148,37 @@ class Ledger:
                 "reason": reason,
                 "previous_hash": last.hash if last else GENESIS,
             }
+            # Left out where it is null, so that ledgers from before there was such a field still verify.
+            content |= {"concerns": concerns} if concerns is not None else {}
             entry = Entry.model_validate({**content, "hash": sha256_json(content)})
             marks = ", ".join(f":{name}" for name in Entry.model_fields)
             connection.execute(f"INSERT INTO entries ({', '.join(Entry.model_fields)}) VALUES ({marks})", entry.model_dump())
             connection.execute("COMMIT")
         return entry
+
+    def remark(self, *, model_name: str, policy: str, actor: str, reason: str, concerns: str | None, expected_head: int) -> Entry:
+        """Adds an entry that changes nothing about what is live: it repeats what the model's last decision says.
+
+        Args:
+            policy: one of :data:`REMARKS`.
+            concerns: adapter name of the version that the remark is about; null if it is about none.
+
+        Raises:
+            LedgerError: as :meth:`append`.
+        """
+        live = self.live(model_name)
+        return self.append(
+            model_name=model_name,
+            version=live.version if live else None,
+            adapter_name=live.adapter_name if live else None,
+            artifact_digest=live.artifact_digest if live else None,
+            gate_report_digest=live.gate_report_digest if live else None,
+            actor=actor,
+            policy=policy,
+            reason=reason,
+            expected_head=expected_head,
+            concerns=concerns,
+        )
 
     def head(self) -> Entry | None:
         """The last entry over all models; null if there is none.
@@ -146,22 +190,34 @@ class Ledger:
             return _last(connection, "SELECT * FROM entries ORDER BY seq DESC LIMIT 1", ())
 
     def live(self, model_name: str) -> Entry | None:
-        """The last entry of a model; null if there is none. Nothing is live if its `version` is null.
+        """The last decision on a model; null if there is none. Nothing is live if its `version` is null.
 
         Raises:
             LedgerError: the entry does not match its own hash.
         """
         with self._open("rw") as connection:
-            return _last(connection, "SELECT * FROM entries WHERE model_name = ? ORDER BY seq DESC LIMIT 1", (model_name,))
+            return _last(
+                connection, f"SELECT * FROM entries WHERE model_name = ? AND {_DECISIONS} ORDER BY seq DESC LIMIT 1", (model_name,)
+            )
+
+    def newest(self) -> Entry | None:
+        """The last decision over all models; null if there is none.
+
+        Raises:
+            LedgerError: the entry does not match its own hash.
+        """
+        with self._open("rw") as connection:
+            return _last(connection, f"SELECT * FROM entries WHERE {_DECISIONS} ORDER BY seq DESC LIMIT 1", ())
 
     def live_by_model(self) -> dict[str, Entry]:
-        """The last entry of every model, by the model's name.
+        """The last decision on every model, by the model's name.
 
         Raises:
             LedgerError: one of them does not match its own hash.
         """
+        newest = f"SELECT max(seq) FROM entries WHERE {_DECISIONS} GROUP BY model_name"
         with self._open("rw") as connection:
-            rows = connection.execute("SELECT * FROM entries WHERE seq IN (SELECT max(seq) FROM entries GROUP BY model_name) ORDER BY seq")
+            rows = connection.execute(f"SELECT * FROM entries WHERE seq IN ({newest}) ORDER BY seq")
             return {entry.model_name: entry for entry in map(_read, rows)}
 
     def entries(self) -> list[Entry]:
@@ -216,7 +272,8 @@ class Ledger:
 
 def live_at(entries: Sequence[Entry], moment: datetime) -> dict[str, Entry]:
     """The decision of each model that held at a time, by the model's name; those before its first one are left out."""
-    return {entry.model_name: entry for entry in entries if datetime.fromisoformat(entry.at) <= moment}
+    decisions = (entry for entry in entries if entry.policy not in REMARKS)
+    return {entry.model_name: entry for entry in decisions if datetime.fromisoformat(entry.at) <= moment}
 
 
 def standing(entries: Sequence[Entry], model_name: str) -> list[Entry]:
@@ -237,7 +294,7 @@ def _history(entries: Sequence[Entry], model_name: str) -> list[list[Entry]]:
     """What stood after each decision that was not undone, beginning with nothing."""
     history: list[list[Entry]] = [[]]
     for entry in entries:
-        if entry.model_name != model_name:
+        if entry.model_name != model_name or entry.policy in REMARKS:
             continue
         if entry.policy == UNDO:
             del history[max(1, len(history) - 1) :]
@@ -254,6 +311,20 @@ def _until(decisions: Sequence[Entry], version: int | None) -> list[Entry]:
     return list(decisions[:last])
 
 
+def _add_missing_column(connection: sqlite3.Connection) -> None:
+    """Ledgers from before there were remarks lack a column. Null in it means the same as none, so their hashes stay true."""
+    if _has_column(connection):
+        return  # and so opening a ledger waits for no writer
+    connection.execute("BEGIN IMMEDIATE")
+    if not _has_column(connection):
+        connection.execute("ALTER TABLE entries ADD COLUMN concerns TEXT")
+    connection.execute("COMMIT")
+
+
+def _has_column(connection: sqlite3.Connection) -> bool:
+    return "concerns" in {row["name"] for row in connection.execute("PRAGMA table_info(entries)")}
+
+
 def _last(connection: sqlite3.Connection, query: str, values: tuple[str, ...]) -> Entry | None:
     row = connection.execute(query, values).fetchone()
     return _read(row) if row else None
@@ -263,7 +334,7 @@ def _read(row: sqlite3.Row) -> Entry:
     content: dict[str, Any] = dict(row)
     try:
         entry = Entry.model_validate(content, strict=True)
-        true_hash = sha256_json(entry.model_dump(exclude={"hash"}))
+        true_hash = sha256_json(entry.model_dump(exclude={"hash"} if entry.concerns is not None else {"hash", "concerns"}))
     except ValueError as error:
         raise _broken(row["seq"], "it holds values that were never written") from error
     if entry.hash != true_hash:
