@@ -1,8 +1,11 @@
 """Port: the model registry, as far as this pipeline needs one. What it holds is evidence; what is live is said by the ledger alone."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
+
+from tasks.artifacts import Record
 
 Alias = Literal["champion", "previous", "challenger"]
 
@@ -22,6 +25,35 @@ RUN_TAG = "tunegate.run_id"
 
 STATUS_TAG, STATUS_REASON_TAG = "approval_status", "approval_reason"
 """Tags that a reviewer sets."""
+
+NOTE_TAG = "approval_note"
+"""The answer to a reviewer: what became of the decision, or what was wrong with it and what to type."""
+
+APPROVED_BY_TAG, REQUESTED_BY_TAG = "tunegate.approved_by", "tunegate.requested_by"
+"""Who was logged in when a reviewer's tag was set and when the version was registered: `tasks.registry.stamps`."""
+
+REQUESTER_TAG = "tunegate.requester"
+"""Who started the run, as the machine or Prefect names them: no proof."""
+
+POLICY_TAG, EXPIRES_TAG = "tunegate.approval_policy", "tunegate.approval_expires_hours"
+"""How the version is approved, for lists. What decides is the configuration among its evidence."""
+
+DECISION_TAG = "tunegate.decision"
+"""Which decision of a reviewer's was seen last, and what was done: `tasks.registry.watching`."""
+
+
+class Listed(Record):
+    """A version as lists have it. `created` is when it was registered, with a time zone."""
+
+    model_name: str
+    version: int
+    created: datetime
+    tags: dict[str, str]
+
+    @property
+    def adapter_name(self) -> str:
+        """The name that the model server knows it by."""
+        return adapter_name(self.model_name, self.version)
 
 
 def adapter_name(model_name: str, version: int) -> str:
@@ -56,6 +88,18 @@ class Registry(Protocol):
 
     def tags(self, model_name: str, version: int) -> dict[str, str] | None:
         """All tags of a version; null if there is no such version."""
+        ...
+
+    def look(self, model_name: str, version: int) -> Listed | None:
+        """A version with its tags and the time of its registration; null if there is no such version."""
+        ...
+
+    def tagged(self, key: str) -> list[Listed]:
+        """The versions of all models that have a tag, whatever its value; newest first."""
+        ...
+
+    def read(self, model_name: str, version: int, path: str) -> bytes | None:
+        """One file of a version, such as `evidence/gate_report.json`; null if the version or the file is not there."""
         ...
 
     def set_tag(self, model_name: str, version: int, key: str, value: str) -> None:

@@ -7,8 +7,9 @@ from pipeline_config.errors import PromotionRefused, RegistryError
 from tasks.artifacts import Record
 from tasks.files import exclusive
 from tasks.ledger import ROLLBACK, UNDO, Entry, Ledger, standing, standing_if_undone
+from tasks.registry.approval import Approval
 from tasks.registry.port import Alias, Registry
-from tasks.registry.verdict import Approval, Evidence
+from tasks.registry.verdict import Evidence
 
 _MIRRORED: tuple[Alias, Alias] = ("champion", "previous")
 

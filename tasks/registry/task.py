@@ -1,25 +1,32 @@
 """The registry stage as Prefect tasks: register a version, prove it, ask for its approval, make it live, take that back."""
 
+import getpass
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
 from prefect.logging import get_run_logger
 
-from pipeline_config.environment import Machine, read_machine
-from pipeline_config.errors import PromotionRefused
+from pipeline_config.environment import Machine, read_machine, read_secret
+from pipeline_config.errors import LedgerError, PromotionRefused, RegistryError, ServiceError
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import EvaluationResult, GateEvidence, PreparedData, RegisteredVersion, Rival, RunContext, TrainedModel
 from tasks.files import exclusive, ledger_path, version_cache
 from tasks.ledger import Entry, Ledger
+from tasks.registry.approval import Approval, Given
 from tasks.registry.evidence import collect, describe, tags_of
 from tasks.registry.mlflow_registry import MlflowRegistry
 from tasks.registry.port import adapter_name
 from tasks.registry.promote import Target, go_back, is_live, promote, rollback_target, undo
+from tasks.registry.reviewing import approval_tags, ask, is_overdue, note, point_challenger, reject, weigh
 from tasks.registry.rival import rival_of
-from tasks.registry.verdict import Approval, Evidence, approve, verified_evidence
+from tasks.registry.stamps import STAMP_KEY
+from tasks.registry.verdict import Evidence, verified_evidence
+from tasks.registry.watching import Runs, Watch, look, point_challengers
 from tasks.stages import StageResult
 
 
@@ -39,18 +46,24 @@ def register(
     evaluated: StageResult[EvaluationResult],
     judged: StageResult[GateEvidence],
 ) -> StageResult[RegisteredVersion]:
-    """Makes the artifact a version, whatever its verdict, unless the same artifact with the same report is one already."""
+    """Makes the artifact a version, whatever its verdict, unless the same artifact with the same report is one already.
+
+    One that nobody decided on in time is no obstacle: the new version gets a time of its own.
+    """
     started = time.monotonic()
     registry, name, evidence = _registry(read_machine()), config.registry.model_name, judged.value
     artifact = evidence.report.artifact_digest
     with exclusive(_lock(context.workspace)), TemporaryDirectory() as folder:
         found = registry.find(name, artifact, evidence.digest)
+        if found and is_overdue(registry, _ledger(read_machine()), name, found, config.registry, datetime.now(UTC)):
+            get_run_logger().info("nobody decided on version %d in time: it is registered anew", found)
+            found = None
         version = found or registry.register(
             name,
             context.mlflow_run_id,
             trained.value.artifact,
             collect(Path(folder), config, prepared.value, evaluated.value, evidence),
-            tags_of(context, evidence),
+            tags_of(context, evidence) | approval_tags(config.registry, _requester()),
             describe(config, context, evaluated.value, evidence),
         )
     value = RegisteredVersion(
@@ -86,10 +99,70 @@ def verify(model_name: str, version: int) -> Evidence:
 
 @task(name="ask for approval", persist_result=False, cache_policy=NO_CACHE)
 def ask_approval(evidence: Evidence) -> Approval:
-    """What the version's approval policy says now."""
-    approval = approve(_registry(read_machine()), evidence)
-    get_run_logger().info("%s by %s: %s", approval.state, approval.actor, approval.reason)
-    return approval
+    """What the version's approval policy says now: approved, rejected or awaiting.
+
+    Raises:
+        PromotionRefused: what was decided does not count, or the time to decide is over.
+        LedgerError: the ledger was tampered with.
+    """
+    machine = read_machine()
+    approval = ask(_registry(machine), _ledger(machine), evidence, datetime.now(UTC), read_secret(STAMP_KEY))
+    return _unless_refused(approval, evidence)
+
+
+@task(name="weigh the answer", persist_result=False, cache_policy=NO_CACHE)
+def weigh_answer(evidence: Evidence, given: Given) -> Approval:
+    """As :func:`ask_approval`, for what a person wrote into Prefect's form."""
+    machine = read_machine()
+    return _unless_refused(weigh(_registry(machine), _ledger(machine), evidence, given, datetime.now(UTC)), evidence)
+
+
+@task(name="record the rejection", persist_result=False, cache_policy=NO_CACHE)
+def keep_rejection(evidence: Evidence, approval: Approval) -> Entry:
+    """Records in the ledger that a reviewer said no. What is live stays.
+
+    Raises:
+        LedgerError: somebody else wrote to the ledger meanwhile.
+    """
+    machine = read_machine()
+    return reject(_ledger(machine), evidence, approval, _lock(machine.workspace))
+
+
+@task(name="tell the reviewer", persist_result=False, cache_policy=NO_CACHE)
+def tell_reviewer(model_name: str, version: int, text: str) -> str:
+    """Answers on the version's page, and makes `challenger` name the newest version that waits. Returns the answer.
+
+    Neither decides anything, so that a registry which does not answer changes nothing about what was done.
+    """
+    registry, now = _registry(read_machine()), datetime.now(UTC)
+    note(registry, model_name, version, text, now)
+    try:
+        point_challenger(registry, _ledger(read_machine()), model_name, now)
+    except (RegistryError, LedgerError) as error:
+        get_run_logger().warning("the alias challenger of %s was not set: %s", model_name, error.what)
+    return text
+
+
+@task(name="look for decisions", persist_result=False, cache_policy=NO_CACHE)
+def look_for_decisions(runs: Runs, pause: float) -> int:
+    """Attends to every decision in the registry, as the watching service does all the time; returns how many decisions stand there.
+
+    Args:
+        pause: seconds between the two looks that a decision has to outlast; see `tasks.registry.watching.look`.
+
+    Raises:
+        ServiceError: some decision could not be attended to; the next look tries again.
+    """
+    machine = read_machine()
+    watch = Watch(_registry(machine), _ledger(machine), runs, read_secret(STAMP_KEY))
+    first = look(watch, datetime.now(UTC), {})
+    time.sleep(pause)
+    second = look(watch, datetime.now(UTC), first.seen)
+    for model, version in point_challengers(watch.registry, watch.ledger, datetime.now(UTC)).items():
+        get_run_logger().info("%s: %s", model, f"version {version} awaits a decision" if version else "nothing awaits a decision")
+    if second.faults:
+        raise ServiceError("; ".join(second.faults), where=machine.mlflow_url, hint="`tunegate status` says what is up")
+    return len(second.seen)
 
 
 @task(name="make it live", persist_result=False, cache_policy=NO_CACHE)
@@ -152,6 +225,26 @@ def take_back(evidence: Evidence, reason: str) -> Entry | None:
     entry = undo(_registry(machine), _ledger(machine), evidence, reason, _lock(machine.workspace))
     get_run_logger().warning("%s is taken back; live is %s", evidence.adapter_name, (entry.adapter_name if entry else None) or "nothing")
     return entry
+
+
+def _unless_refused(approval: Approval, evidence: Evidence) -> Approval:
+    if approval.state == "refused":
+        raise PromotionRefused(approval.reason, where=evidence.adapter_name)
+    get_run_logger().info("%s by %s: %s", approval.state, approval.actor, approval.reason)
+    return approval
+
+
+def _requester() -> str | None:
+    """Who started this run: the user of this machine, or whoever Prefect names; null where nobody is named."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    if run is not None and run.deployment_id is not None:
+        by = run.created_by.display_value if run.created_by else None
+        return "schedule (Prefect)" if run.auto_scheduled else by
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return None
 
 
 def _registry(machine: Machine) -> MlflowRegistry:

@@ -8,10 +8,11 @@ import pytest
 
 from pipeline_config.errors import PromotionRefused, RegistryError
 from tasks.ledger import ROLLBACK, UNDO, Ledger
+from tasks.registry.approval import Approval
 from tasks.registry.port import Alias
 from tasks.registry.promote import go_back, is_live, mirror, promote, rollback_target, undo
 from tasks.registry.rival import rival_of
-from tasks.registry.verdict import Approval, Evidence, verified_evidence
+from tasks.registry.verdict import Evidence, verified_evidence
 from tests.fakes import FakeRegistry
 from tests.versions import MODEL, Candidate, make_config
 
