@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from deployments.services.health import mlflow_fault, model_server_fault, prefect_fault, worker_fault
+from deployments.services.health import mlflow_fault, model_server_fault, prefect_fault, watcher_fault, worker_fault
 from deployments.services.prefect_api import ensure_pool
 from deployments.services.processes import services_folder
 from pipeline_config.environment import LOOPBACK, Machine
@@ -57,7 +57,7 @@ def catalogue(machine: Machine) -> list[Service]:
     Raises:
         ServiceError: MLflow is set to something that is not a server.
     """
-    return [_prefect(machine), _mlflow(machine), _model_server(machine), _worker(machine)]
+    return [_prefect(machine), _mlflow(machine), _model_server(machine), _worker(machine), _approvals(machine)]
 
 
 def _prefect(machine: Machine) -> Service:
@@ -129,6 +129,16 @@ def _worker(machine: Machine) -> Service:
         variables={"PREFECT_WORKER_QUERY_SECONDS": "1"},
         needs=("prefect",),
         prepare=lambda: ensure_pool(machine),
+    )
+
+
+def _approvals(machine: Machine) -> Service:
+    return Service(
+        name="approvals",
+        url=f"{machine.mlflow_url}/#/models",
+        fault=lambda since: watcher_fault(machine, since),
+        command=_module("deployments.watcher"),
+        needs=("prefect", "mlflow"),
     )
 
 

@@ -33,7 +33,9 @@ def test_all_services_are_up_and_a_second_call_changes_nothing(machine_up: Machi
     assert time.monotonic() - started < 2
     assert said == []
     assert again == before
-    assert [(service.name, service.state) for service in before] == [(n, "up") for n in ("prefect", "mlflow", "model-server", "worker")]
+    assert [(service.name, service.state) for service in before] == [
+        (n, "up") for n in ("prefect", "mlflow", "model-server", "worker", "approvals")
+    ]
 
 
 def test_all_services_listen_on_the_loopback_address_alone(machine_up: Machine) -> None:
@@ -126,6 +128,22 @@ def test_deployments_are_registered_once_and_keep_what_a_person_switched(machine
         finally:
             client.patch(f"/deployments/{finetune['id']}", json={"paused": False}).raise_for_status()
             client.patch(switch, json={"active": False}).raise_for_status()
+
+
+def test_a_schedule_that_a_person_switched_off_stays_off(machine_up: Machine) -> None:
+    register_deployments(machine_up, quiet)
+    with open_client(machine_up) as client:
+        sweep = client.get("/deployments/name/sweep/sweep").raise_for_status().json()
+        [schedule] = sweep["schedules"]
+        assert (schedule["schedule"]["cron"], schedule["active"]) == ("*/15 * * * *", True)
+        switch = f"/deployments/{sweep['id']}/schedules/{schedule['id']}"
+        client.patch(switch, json={"active": False}).raise_for_status()
+        try:
+            (services_folder(machine_up.workspace) / "deployments.json").unlink()
+            assert register_deployments(machine_up, quiet) is True
+            assert [s["active"] for s in client.get("/deployments/name/sweep/sweep").json()["schedules"]] == [False]
+        finally:
+            client.patch(switch, json={"active": True}).raise_for_status()
 
 
 def test_a_deleted_deployment_is_registered_again(machine_up: Machine) -> None:
