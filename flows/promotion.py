@@ -9,7 +9,7 @@ from pydantic import Field
 
 from flows.rollout import rollout
 from pipeline_config.errors import PromotionRefused
-from tasks.registry.task import ask_approval, make_live, verify
+from tasks.registry.task import ask_approval, make_live, see_live, verify
 
 # Prefect's form takes a title from here and a description from the docstring.
 ModelName = Annotated[str, Field(json_schema_extra={"title": "Registered model"})]
@@ -25,13 +25,14 @@ def promotion(model_name: ModelName, version: Version) -> State:
         version: number of the version that is to become champion; only one whose verdict is pass is accepted
     """
     try:
+        seen = see_live(model_name)
         evidence = verify(model_name, version)
         approval = ask_approval(evidence)
         if approval.state == "rejected":
             raise PromotionRefused(f"the reviewer rejected it: {approval.reason}", where=evidence.adapter_name)
         if approval.state == "awaiting":
             return Completed(name="AwaitingApproval", message=approval.reason)
-        make_live(evidence, approval)
+        make_live(evidence, approval, seen)
     except PromotionRefused as refusal:
         return Failed(name="Refused", message=str(refusal))
     rolled_out = rollout(model_name, version, return_state=True)

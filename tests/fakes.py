@@ -3,14 +3,15 @@
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from pipeline_config.errors import ModelError, RegistryError
 from tasks.generation import Answer
 from tasks.manifest import read_manifest
-from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, Alias
+from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, Alias, Listed
 from tasks.rows import Message
 from tasks.tracking import MetricPoint, TrackedDataset, TrackedRun
 
@@ -20,18 +21,26 @@ class _Version:
     folder: Path
     tags: dict[str, str]
     description: str
+    created: datetime
 
 
 class FakeRegistry:
     """`tasks.registry.port.Registry` in a folder. `files` is where a version's bytes lie, for tests that damage them."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._root, self._clock = root, clock
         self._versions: dict[tuple[str, int], _Version] = {}
         self._aliases: dict[str, dict[str, int]] = {}
 
     def files(self, model_name: str, version: int) -> Path:
         return self._known(model_name, version).folder
+
+    def copy(self) -> "FakeRegistry":
+        """Another registry with the same versions, tags and aliases; from then on each goes its own way."""
+        other = FakeRegistry(self._root, self._clock)
+        other._versions = {key: replace(held, tags=dict(held.tags)) for key, held in self._versions.items()}
+        other._aliases = {name: dict(aliases) for name, aliases in self._aliases.items()}
+        return other
 
     def forget(self, model_name: str, version: int) -> None:
         """What deleting a version on its page does."""
@@ -52,7 +61,7 @@ class FakeRegistry:
         (folder / EVIDENCE_FOLDER).mkdir()
         for name, path in evidence.items():
             shutil.copyfile(path, folder / EVIDENCE_FOLDER / name)
-        self._versions[model_name, version] = _Version(folder, dict(tags), description)
+        self._versions[model_name, version] = _Version(folder, dict(tags), description, self._clock())
         return version
 
     def find(self, model_name: str, artifact_digest: str, gate_report_digest: str) -> int | None:
@@ -67,6 +76,12 @@ class FakeRegistry:
     def tags(self, model_name: str, version: int) -> dict[str, str] | None:
         held = self._versions.get((model_name, version))
         return dict(held.tags) if held else None
+
+    def tagged(self, key: str) -> list[Listed]:
+        everything = [Listed(model_name=name, version=n, created=h.created, tags=dict(h.tags)) for (name, n), h in self._versions.items()]
+        return sorted(
+            (listed for listed in everything if key in listed.tags), key=lambda listed: (listed.created, listed.version), reverse=True
+        )
 
     def set_tag(self, model_name: str, version: int, key: str, value: str) -> None:
         self._known(model_name, version).tags[key] = value

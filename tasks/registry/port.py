@@ -1,8 +1,11 @@
 """Port: the model registry, as far as this pipeline needs one. What it holds is evidence; what is live is said by the ledger alone."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
+
+from tasks.artifacts import Record
 
 Alias = Literal["champion", "previous", "challenger"]
 
@@ -23,10 +26,36 @@ RUN_TAG = "tunegate.run_id"
 STATUS_TAG, STATUS_REASON_TAG = "approval_status", "approval_reason"
 """Tags that a reviewer sets."""
 
+LEDGER_HEAD_TAG = "tunegate.ledger_head"
+"""Hash of the ledger's entry that was about this version last: `tasks.registry.aliases`."""
+
+ROLLED_OUT_TAG = "tunegate.rolled_out"
+"""Hash of the ledger's decision by which the model server was proven to serve this version."""
+
+
+class Listed(Record):
+    """A version as lists have it. `created` is when it was registered, with a time zone."""
+
+    model_name: str
+    version: int
+    created: datetime
+    tags: dict[str, str]
+
+    @property
+    def adapter_name(self) -> str:
+        """The name that the model server knows it by."""
+        return adapter_name(self.model_name, self.version)
+
 
 def adapter_name(model_name: str, version: int) -> str:
     """The name that the model server knows a version by. Versions are never numbered twice, so neither are names."""
     return f"{model_name}-v{version}"
+
+
+def version_in(name: str, model_name: str) -> int | None:
+    """The version that an adapter name stands for; null if it is no version of this model."""
+    number = name.removeprefix(f"{model_name}-v")
+    return int(number) if number != name and number.isdecimal() else None
 
 
 class Registry(Protocol):
@@ -56,6 +85,10 @@ class Registry(Protocol):
 
     def tags(self, model_name: str, version: int) -> dict[str, str] | None:
         """All tags of a version; null if there is no such version."""
+        ...
+
+    def tagged(self, key: str) -> list[Listed]:
+        """The versions of all models that have a tag, whatever its value; newest first."""
         ...
 
     def set_tag(self, model_name: str, version: int, key: str, value: str) -> None:

@@ -17,7 +17,18 @@ from tasks.ledger import Entry, Ledger
 from tasks.registry.evidence import collect, describe, tags_of
 from tasks.registry.mlflow_registry import MlflowRegistry
 from tasks.registry.port import adapter_name
-from tasks.registry.promote import Target, go_back, is_live, promote, rollback_target, undo
+from tasks.registry.promote import (
+    Target,
+    decided,
+    go_back,
+    is_live,
+    note_rolled_out,
+    promote,
+    rollback_target,
+    undo,
+    was_rolled_out,
+)
+from tasks.registry.reconcile import Healed, known_models, reconcile
 from tasks.registry.rival import rival_of
 from tasks.registry.verdict import Approval, Evidence, approve, verified_evidence
 from tasks.stages import StageResult
@@ -92,15 +103,24 @@ def ask_approval(evidence: Evidence) -> Approval:
     return approval
 
 
+@task(name="see what is live", persist_result=False, cache_policy=NO_CACHE)
+def see_live(model_name: str) -> int:
+    """What was decided on a model before this promotion, for :func:`make_live`."""
+    return decided(_ledger(read_machine()), model_name)
+
+
 @task(name="make it live", persist_result=False, cache_policy=NO_CACHE)
-def make_live(evidence: Evidence, approval: Approval) -> Entry:
+def make_live(evidence: Evidence, approval: Approval, seen: int) -> Entry:
     """Records the version as live in the ledger, then moves the aliases.
 
+    Args:
+        seen: of :func:`see_live`, from the beginning of the promotion.
+
     Raises:
-        LedgerError: somebody else promoted meanwhile.
+        LedgerError: somebody else has decided on this model since, or the ledger was tampered with.
     """
     machine = read_machine()
-    entry = promote(_registry(machine), _ledger(machine), evidence, approval, _lock(machine.workspace))
+    entry = promote(_registry(machine), _ledger(machine), evidence, approval, seen, _lock(machine.workspace))
     get_run_logger().info("ledger entry %d: %s is live", entry.seq, entry.adapter_name)
     return entry
 
@@ -112,7 +132,8 @@ def choose_target(model_name: str, version: int | None) -> Target:
     Raises:
         PromotionRefused: see `tasks.registry.promote.rollback_target`.
     """
-    return rollback_target(_ledger(read_machine()), model_name, version)
+    machine = read_machine()
+    return rollback_target(_registry(machine), _ledger(machine), model_name, version)
 
 
 @task(name="make it live again", persist_result=False, cache_policy=NO_CACHE)
@@ -121,7 +142,7 @@ def make_live_again(evidence: Evidence, target: Target, actor: str, why: str) ->
 
     Raises:
         PromotionRefused: its bytes or its report are not those that were live.
-        LedgerError: somebody else wrote to the ledger meanwhile.
+        LedgerError: somebody else has decided on this model since, or the ledger was tampered with.
     """
     machine = read_machine()
     entry = go_back(_registry(machine), _ledger(machine), evidence, target, actor, why, _lock(machine.workspace))
@@ -152,6 +173,42 @@ def take_back(evidence: Evidence, reason: str) -> Entry | None:
     entry = undo(_registry(machine), _ledger(machine), evidence, reason, _lock(machine.workspace))
     get_run_logger().warning("%s is taken back; live is %s", evidence.adapter_name, (entry.adapter_name if entry else None) or "nothing")
     return entry
+
+
+@task(name="see whether it was proven", persist_result=False, cache_policy=NO_CACHE)
+def is_proven(model_name: str) -> bool:
+    """Whether the model server was proven to serve what is live, once."""
+    machine = read_machine()
+    return was_rolled_out(_registry(machine), _ledger(machine), model_name)
+
+
+@task(name="note the proof", persist_result=False, cache_policy=NO_CACHE)
+def note_proof(evidence: Evidence) -> None:
+    """Notes on the version's page that the model server was proven to serve it."""
+    machine = read_machine()
+    note_rolled_out(_registry(machine), _ledger(machine), evidence)
+
+
+@task(name="find models", persist_result=False, cache_policy=NO_CACHE)
+def find_models() -> list[str]:
+    """All models that the ledger or tunegate's versions name."""
+    machine = read_machine()
+    return known_models(_registry(machine), _ledger(machine))
+
+
+@task(name="put it right", persist_result=False, cache_policy=NO_CACHE)
+def heal(model_name: str) -> Healed:
+    """Makes a model's aliases and tags say what the ledger says.
+
+    Raises:
+        LedgerError: the ledger was tampered with or its end was cut off.
+        RegistryError: see `tasks.registry.reconcile.reconcile`.
+    """
+    machine = read_machine()
+    healed = reconcile(_registry(machine), _ledger(machine), model_name, _lock(machine.workspace))
+    if healed.remark is not None:
+        get_run_logger().warning("ledger entry %d on %s: %s", healed.remark.seq, model_name, healed.remark.reason)
+    return healed
 
 
 def _registry(machine: Machine) -> MlflowRegistry:
