@@ -11,7 +11,7 @@ from flows.asking import ask_in_prefect
 from flows.rollout import rollout
 from pipeline_config.errors import LedgerError, PromotionRefused
 from tasks.registry.reviewing import in_one_line
-from tasks.registry.task import ask_approval, keep_rejection, make_live, tell_reviewer, verify, weigh_answer
+from tasks.registry.task import ask_approval, keep_rejection, make_live, see_live, tell_reviewer, verify, weigh_answer
 
 # Prefect's form takes a title from here and a description from the docstring.
 ModelName = Annotated[str, Field(json_schema_extra={"title": "Registered model"})]
@@ -27,6 +27,7 @@ def promotion(model_name: ModelName, version: Version) -> State:
         version: number of the version that is to become champion; only one whose verdict is pass is accepted
     """
     try:
+        seen = see_live(model_name)
         evidence = verify(model_name, version)
         approval = ask_approval(evidence)
         if (approval.state, approval.policy) == ("awaiting", "prefect_input"):
@@ -38,7 +39,7 @@ def promotion(model_name: ModelName, version: Version) -> State:
             entry = keep_rejection(evidence, approval)
             text = f"rejected by {approval.actor} (ledger entry {entry.seq}): {approval.reason}"
             return Completed(name="Rejected", message=tell_reviewer(model_name, version, text))
-        entry = make_live(evidence, approval)
+        entry = make_live(evidence, approval, seen)
     except (PromotionRefused, LedgerError) as refusal:
         tell_reviewer(model_name, version, f"refused: {in_one_line(refusal)}")
         return Failed(name="Refused", message=str(refusal))

@@ -3,7 +3,7 @@
 import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -34,6 +34,13 @@ class FakeRegistry:
 
     def files(self, model_name: str, version: int) -> Path:
         return self._known(model_name, version).folder
+
+    def copy(self) -> "FakeRegistry":
+        """Another registry with the same versions, tags and aliases; from then on each goes its own way."""
+        other = FakeRegistry(self._root, self._clock)
+        other._versions = {key: replace(held, tags=dict(held.tags)) for key, held in self._versions.items()}
+        other._aliases = {name: dict(aliases) for name, aliases in self._aliases.items()}
+        return other
 
     def forget(self, model_name: str, version: int) -> None:
         """What deleting a version on its page does."""

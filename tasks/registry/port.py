@@ -41,6 +41,12 @@ POLICY_TAG, EXPIRES_TAG = "tunegate.approval_policy", "tunegate.approval_expires
 DECISION_TAG = "tunegate.decision"
 """Which decision of a reviewer's was seen last, and what was done: `tasks.registry.watching`."""
 
+LEDGER_HEAD_TAG = "tunegate.ledger_head"
+"""Hash of the ledger's entry that was about this version last: `tasks.registry.aliases`."""
+
+ROLLED_OUT_TAG = "tunegate.rolled_out"
+"""Hash of the ledger's decision by which the model server was proven to serve this version."""
+
 
 class Listed(Record):
     """A version as lists have it. `created` is when it was registered, with a time zone."""
@@ -59,6 +65,12 @@ class Listed(Record):
 def adapter_name(model_name: str, version: int) -> str:
     """The name that the model server knows a version by. Versions are never numbered twice, so neither are names."""
     return f"{model_name}-v{version}"
+
+
+def version_in(name: str, model_name: str) -> int | None:
+    """The version that an adapter name stands for; null if it is no version of this model."""
+    number = name.removeprefix(f"{model_name}-v")
+    return int(number) if number != name and number.isdecimal() else None
 
 
 class Registry(Protocol):

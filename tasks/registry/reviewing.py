@@ -12,6 +12,7 @@ from pipeline_config.registry import Policy, RegistryConfig
 from tasks.artifacts import Record
 from tasks.files import exclusive
 from tasks.ledger import REJECTION, Entry, Ledger
+from tasks.registry.aliases import check_tail, mirror
 from tasks.registry.approval import PROMOTIONS, Approval, Case, Given, decide, expiry
 from tasks.registry.port import (
     APPROVED_BY_TAG,
@@ -122,27 +123,33 @@ def sighting_in(listed: Listed) -> Sighting | None:
         return None
 
 
-def reject(ledger: Ledger, evidence: Evidence, approval: Approval, lock: Path) -> Entry:
-    """Records that a version was rejected. What is live stays; the same rejection is recorded once.
+def reject(registry: Registry, ledger: Ledger, evidence: Evidence, approval: Approval, lock: Path) -> Entry:
+    """Records that a version was rejected, and signs the version with that entry. What is live stays.
+
+    The same rejection is recorded once, so that it can be asked for again after a crash.
 
     Raises:
-        LedgerError: somebody else wrote to the ledger meanwhile.
+        LedgerError: somebody else wrote to the ledger meanwhile, or it was tampered with.
+        RegistryError: the registry does not answer.
     """
     reason = f"{approval.reason} (artifact {evidence.artifact_digest[:12]}, gate report {evidence.gate_report_digest[:12]})"
     with exclusive(lock):
+        check_tail(registry, ledger, evidence.model_name)
         entries = ledger.entries()
-        last = last_about(entries, evidence.adapter_name)
-        if last is not None and (last.policy, last.actor, last.reason) == (REJECTION, approval.actor, reason):
-            return last
-        return ledger.remark(
-            model_name=evidence.model_name, policy=REJECTION, actor=approval.actor, reason=reason, concerns=evidence.adapter_name,
-            expected_head=entries[-1].seq if entries else 0,
-        )  # fmt: skip
+        entry = last_about(entries, evidence.adapter_name)
+        if entry is None or (entry.policy, entry.actor, entry.reason) != (REJECTION, approval.actor, reason):
+            entry = ledger.remark(
+                model_name=evidence.model_name, policy=REJECTION, actor=approval.actor, reason=reason, concerns=evidence.adapter_name,
+                expected_head=entries[-1].seq if entries else 0,
+            )  # fmt: skip
+        mirror(registry, ledger, evidence.model_name)
+    return entry
 
 
 def last_about(entries: Sequence[Entry], adapter_name: str) -> Entry | None:
     """The last decision on a version: the one that made it live, or one that rejected it."""
-    return next((e for e in reversed(entries) if adapter_name in (e.concerns, e.adapter_name if e.policy in PROMOTIONS else None)), None)
+    about = {REJECTION: "concerns", **dict.fromkeys(PROMOTIONS, "adapter_name")}
+    return next((e for e in reversed(entries) if e.policy in about and getattr(e, about[e.policy]) == adapter_name), None)
 
 
 def note(registry: Registry, model_name: str, version: int, text: str, now: datetime) -> None:

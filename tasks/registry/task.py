@@ -21,7 +21,18 @@ from tasks.registry.approval import Approval, Given
 from tasks.registry.evidence import collect, describe, tags_of
 from tasks.registry.mlflow_registry import MlflowRegistry
 from tasks.registry.port import adapter_name
-from tasks.registry.promote import Target, go_back, is_live, promote, rollback_target, undo
+from tasks.registry.promote import (
+    Target,
+    decided,
+    go_back,
+    is_live,
+    note_rolled_out,
+    promote,
+    rollback_target,
+    undo,
+    was_rolled_out,
+)
+from tasks.registry.reconcile import Healed, known_models, reconcile
 from tasks.registry.reviewing import approval_tags, ask, is_overdue, note, point_challenger, reject, weigh
 from tasks.registry.rival import rival_of
 from tasks.registry.stamps import STAMP_KEY
@@ -125,7 +136,7 @@ def keep_rejection(evidence: Evidence, approval: Approval) -> Entry:
         LedgerError: somebody else wrote to the ledger meanwhile.
     """
     machine = read_machine()
-    return reject(_ledger(machine), evidence, approval, _lock(machine.workspace))
+    return reject(_registry(machine), _ledger(machine), evidence, approval, _lock(machine.workspace))
 
 
 @task(name="tell the reviewer", persist_result=False, cache_policy=NO_CACHE)
@@ -165,15 +176,24 @@ def look_for_decisions(runs: Runs, pause: float) -> int:
     return len(second.seen)
 
 
+@task(name="see what is live", persist_result=False, cache_policy=NO_CACHE)
+def see_live(model_name: str) -> int:
+    """What was decided on a model before this promotion, for :func:`make_live`."""
+    return decided(_ledger(read_machine()), model_name)
+
+
 @task(name="make it live", persist_result=False, cache_policy=NO_CACHE)
-def make_live(evidence: Evidence, approval: Approval) -> Entry:
+def make_live(evidence: Evidence, approval: Approval, seen: int) -> Entry:
     """Records the version as live in the ledger, then moves the aliases.
 
+    Args:
+        seen: of :func:`see_live`, from the beginning of the promotion.
+
     Raises:
-        LedgerError: somebody else promoted meanwhile.
+        LedgerError: somebody else has decided on this model since, or the ledger was tampered with.
     """
     machine = read_machine()
-    entry = promote(_registry(machine), _ledger(machine), evidence, approval, _lock(machine.workspace))
+    entry = promote(_registry(machine), _ledger(machine), evidence, approval, seen, _lock(machine.workspace))
     get_run_logger().info("ledger entry %d: %s is live", entry.seq, entry.adapter_name)
     return entry
 
@@ -185,7 +205,8 @@ def choose_target(model_name: str, version: int | None) -> Target:
     Raises:
         PromotionRefused: see `tasks.registry.promote.rollback_target`.
     """
-    return rollback_target(_ledger(read_machine()), model_name, version)
+    machine = read_machine()
+    return rollback_target(_registry(machine), _ledger(machine), model_name, version)
 
 
 @task(name="make it live again", persist_result=False, cache_policy=NO_CACHE)
@@ -194,7 +215,7 @@ def make_live_again(evidence: Evidence, target: Target, actor: str, why: str) ->
 
     Raises:
         PromotionRefused: its bytes or its report are not those that were live.
-        LedgerError: somebody else wrote to the ledger meanwhile.
+        LedgerError: somebody else has decided on this model since, or the ledger was tampered with.
     """
     machine = read_machine()
     entry = go_back(_registry(machine), _ledger(machine), evidence, target, actor, why, _lock(machine.workspace))
@@ -245,6 +266,42 @@ def _requester() -> str | None:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
         return None
+
+
+@task(name="see whether it was proven", persist_result=False, cache_policy=NO_CACHE)
+def is_proven(model_name: str) -> bool:
+    """Whether the model server was proven to serve what is live, once."""
+    machine = read_machine()
+    return was_rolled_out(_registry(machine), _ledger(machine), model_name)
+
+
+@task(name="note the proof", persist_result=False, cache_policy=NO_CACHE)
+def note_proof(evidence: Evidence) -> None:
+    """Notes on the version's page that the model server was proven to serve it."""
+    machine = read_machine()
+    note_rolled_out(_registry(machine), _ledger(machine), evidence)
+
+
+@task(name="find models", persist_result=False, cache_policy=NO_CACHE)
+def find_models() -> list[str]:
+    """All models that the ledger or tunegate's versions name."""
+    machine = read_machine()
+    return known_models(_registry(machine), _ledger(machine))
+
+
+@task(name="put it right", persist_result=False, cache_policy=NO_CACHE)
+def heal(model_name: str) -> Healed:
+    """Makes a model's aliases and tags say what the ledger says.
+
+    Raises:
+        LedgerError: the ledger was tampered with or its end was cut off.
+        RegistryError: see `tasks.registry.reconcile.reconcile`.
+    """
+    machine = read_machine()
+    healed = reconcile(_registry(machine), _ledger(machine), model_name, _lock(machine.workspace))
+    if healed.remark is not None:
+        get_run_logger().warning("ledger entry %d on %s: %s", healed.remark.seq, model_name, healed.remark.reason)
+    return healed
 
 
 def _registry(machine: Machine) -> MlflowRegistry:

@@ -140,6 +140,18 @@ def test_one_file_of_a_version_can_be_read(place: Place, artifact: Path, report:
     assert place.registry.read(place.name, version + 1, "evidence/gate_report.json") is None
 
 
+def test_versions_are_listed_by_a_tag_whatever_its_value(place: Place, artifact: Path, report: Path) -> None:
+    registry, name, key = place.registry, place.name, f"tunegate.{place.name}"
+    assert registry.tagged(key) == []
+    first, second, _ = (add(place, artifact, report, digest * 64) for digest in "acd")
+    for version, value in ((first, "x"), (second, "y")):
+        registry.set_tag(name, version, key, value)
+    listed = registry.tagged(key)
+    assert [(found.model_name, found.version, found.tags[key]) for found in listed] == [(name, second, "y"), (name, first, "x")]
+    assert listed[0].tags[ARTIFACT_TAG] == "c" * 64
+    assert listed[1].created <= listed[0].created <= datetime.now(UTC)
+
+
 def test_what_is_not_there_is_none_or_refused(place: Place, artifact: Path, report: Path, tmp_path: Path) -> None:
     registry, name = place.registry, place.name
     assert registry.tags(name, 1) is None

@@ -10,12 +10,13 @@ import pytest
 
 from pipeline_config.errors import LedgerError, PromotionRefused
 from pipeline_config.registry import RegistryConfig
-from tasks.ledger import REJECTION, Ledger
+from tasks.ledger import RECONCILE, REJECTION, Ledger
 from tasks.registry.approval import APPROVED, Approval, Given
 from tasks.registry.port import (
     APPROVED_BY_TAG,
     EVIDENCE_FOLDER,
     GATE_REPORT,
+    LEDGER_HEAD_TAG,
     MODEL_FOLDER,
     NOTE_TAG,
     REQUESTED_BY_TAG,
@@ -23,7 +24,7 @@ from tasks.registry.port import (
     STATUS_REASON_TAG,
     STATUS_TAG,
 )
-from tasks.registry.promote import promote, rollback_target
+from tasks.registry.promote import decided, promote, rollback_target
 from tasks.registry.reviewing import approval_tags, ask, in_one_line, is_overdue, last_about, note, reject, waiting, weigh
 from tasks.registry.stamps import REGISTERED, Stamp, signed
 from tasks.registry.verdict import Evidence, verified_evidence
@@ -87,7 +88,7 @@ def test_a_deleted_version_is_refused(registry: FakeRegistry, ledger: Ledger, ad
 
 def test_a_tampered_ledger_row_is_refused(registry: FakeRegistry, ledger: Ledger, add: Add, tmp_path: Path) -> None:
     for weights in ("one", "two"):
-        promote(registry, ledger, add(weights), _approval(), tmp_path / "lock")
+        promote(registry, ledger, add(weights), _approval(), decided(ledger, MODEL), tmp_path / "lock")
     evidence = add("three")
     type_in(registry, evidence, "approved")
     with sqlite3.connect(ledger.path) as connection:
@@ -162,23 +163,26 @@ def test_a_rejection_is_recorded_once_and_changes_nothing_about_what_is_live(
     registry: FakeRegistry, ledger: Ledger, add: Add, tmp_path: Path
 ) -> None:
     live, evidence = add("one"), add("two")
-    promote(registry, ledger, live, _approval(), tmp_path / "lock")
+    promote(registry, ledger, live, _approval(), 0, tmp_path / "lock")
     before = ledger.live(MODEL)
     type_in(registry, evidence, "rejected", "wrong data")
-    entries = [reject(ledger, evidence, ask(registry, ledger, evidence, LATER, KEY), tmp_path / "lock") for _ in range(2)]
+    entries = [reject(registry, ledger, evidence, ask(registry, ledger, evidence, LATER, KEY), tmp_path / "lock") for _ in range(2)]
     assert entries[0] == entries[1] == ledger.entries()[-1]
     assert len(ledger.entries()) == 2
     assert (entries[0].policy, entries[0].concerns, entries[0].version) == (REJECTION, "routing-v2", 1)
     assert "wrong data" in entries[0].reason
     assert evidence.artifact_digest[:12] in entries[0].reason
     assert ledger.live(MODEL) == before
+    assert (registry.tags(MODEL, evidence.version) or {})[LEDGER_HEAD_TAG] == entries[0].hash
     ledger.verify()
     with pytest.raises(PromotionRefused, match="never live"):
-        rollback_target(ledger, MODEL, evidence.version)
+        rollback_target(registry, ledger, MODEL, evidence.version)
 
 
-def test_a_rejection_of_a_models_first_version_leaves_nothing_live(ledger: Ledger, add: Add, tmp_path: Path) -> None:
-    reject(ledger, add(), _approval(state="rejected"), tmp_path / "lock")
+def test_a_rejection_of_a_models_first_version_leaves_nothing_live(
+    registry: FakeRegistry, ledger: Ledger, add: Add, tmp_path: Path
+) -> None:
+    reject(registry, ledger, add(), _approval(state="rejected"), tmp_path / "lock")
     assert ledger.live(MODEL) is None
 
 
@@ -191,8 +195,11 @@ def test_what_waits_is_what_a_person_could_still_decide_on(registry: FakeRegistr
     add("short", approval_expires_hours=0.5)
     ever = add("ever", approval_expires_hours=None)
     assert found() == [ever.version, two.version, one.version]
-    promote(registry, ledger, one, _approval(), tmp_path / "lock")
-    reject(ledger, two, _approval(state="rejected"), tmp_path / "lock")
+    promote(registry, ledger, one, _approval(), 0, tmp_path / "lock")
+    reject(registry, ledger, two, _approval(state="rejected"), tmp_path / "lock")
+    ledger.remark(
+        model_name=MODEL, policy=RECONCILE, actor="reconcile", reason="champion named it", concerns=ever.adapter_name, expected_head=2
+    )
     assert found() == [ever.version]
     last = last_about(ledger.entries(), two.adapter_name)
     assert last is not None
@@ -222,7 +229,7 @@ def test_a_version_that_nobody_decided_on_in_time_is_overdue(registry: FakeRegis
 
     assert [overdue(LATER), overdue(LATER + timedelta(seconds=1))] == [False, True]
     assert not is_overdue(registry, ledger, MODEL, 99, config, LATER + timedelta(days=1))
-    reject(ledger, evidence, _approval(state="rejected"), tmp_path / "lock")
+    reject(registry, ledger, evidence, _approval(state="rejected"), tmp_path / "lock")
     assert not overdue(LATER + timedelta(days=1))
 
 
