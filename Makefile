@@ -14,7 +14,7 @@ TUNEGATE := $(BIN)/tunegate
 OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config "$(CONFIG)") $(if $(SET),--set "$(SET)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps run-pipeline validate up down status deploy rollback ledger config-show test test-fast test-methods bench-data bench-train bench-methods bench-overfit bench-gates bench-eval peers lint clean
+.PHONY: help setup system-deps run-pipeline validate up down status deploy review rollback ledger config-show test test-fast test-methods bench-data bench-train bench-methods bench-overfit bench-gates bench-eval peers lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
@@ -47,7 +47,7 @@ run-pipeline: $(READY) ## the main job: data to production, if the gates pass
 validate: $(READY) ## check the data and stop there
 	@$(TUNEGATE) validate $(OPTIONS)
 
-up: $(READY) ## start Prefect, its worker, MLflow and the model server
+up: $(READY) ## start Prefect, its worker, MLflow, the model server and what watches for approvals
 	@$(TUNEGATE) up
 
 down: $(READY) ## stop what `up` started
@@ -56,8 +56,11 @@ down: $(READY) ## stop what `up` started
 status: $(READY) ## say what is up, and where
 	@$(TUNEGATE) status
 
-deploy: $(READY) ## register the Prefect deployments: finetune (weekly, paused), promotion, rollout
+deploy: $(READY) ## register the Prefect deployments: finetune (weekly, paused), promotion, rollout, rollback, sweep
 	@$(TUNEGATE) deploy
+
+review: $(READY) ## what awaits a decision: verdict, figures beside the champion's, gates, links
+	@$(TUNEGATE) review $(if $(MODEL),--model "$(MODEL)")
 
 rollback: $(READY) ## back to the version before, or to VERSION; say WHY="..."
 	@$(TUNEGATE) rollback $(VERSION) --why "$(WHY)" $(if $(MODEL),--model "$(MODEL)")

@@ -7,6 +7,9 @@
 | `TUNEGATE_WORK_POOL` | process work pool of the deployments | `tunegate` |
 | `PREFECT_API_URL` | a Prefect server of your own; none is started then | local |
 | `MLFLOW_TRACKING_URI` | an MLflow server of your own; none is started then | local |
+| `TUNEGATE_MLFLOW_APP` | app of the local MLflow server, such as `tunegate-auth` for logins | none: no logins |
+| `TUNEGATE_STAMP_KEY` | secret by which that app signs who decided; the workers need it, too | none: no name is believed |
+| `MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD` | how this machine logs in to MLflow; read by MLflow's client | none |
 | `PREFECT_HOME` | Prefect's own files and its SQLite database | `services/prefect` in the workspace |
 | `HF_HOME` | Hugging Face's cache | theirs |
 """
@@ -59,6 +62,7 @@ class Machine(Section):
     work_pool: str = Field("tunegate", min_length=1)
     own_prefect_url: str | None = None
     own_mlflow_url: str | None = None
+    mlflow_app: str | None = Field(None, min_length=1)
 
     @property
     def prefect_api_url(self) -> str:
@@ -94,6 +98,7 @@ class Machine(Section):
             "PREFECT_API_URL": self.prefect_api_url,
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "PREFECT_HOME": str(self.prefect_home),
+            **({"TUNEGATE_MLFLOW_APP": self.mlflow_app} if self.mlflow_app else {}),
             **{name: str(getattr(self, field)) for field, name in _PORTS.items()},
         }
 
@@ -135,6 +140,7 @@ def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
                 "workspace": workspace,
                 "prefect_home": source.get("PREFECT_HOME", workspace / "services" / "prefect"),
                 "work_pool": source.get("TUNEGATE_WORK_POOL", "tunegate"),
+                "mlflow_app": source.get("TUNEGATE_MLFLOW_APP") or None,
                 **values,
             }
         )

@@ -8,9 +8,9 @@ import polars as pl
 
 from pipeline_config.errors import PromotionRefused
 from pipeline_config.pipeline import PipelineConfig
-from tasks.artifacts import EvaluationResult, Figures, GateEvidence, PreparedData, RunContext
+from tasks.artifacts import EvaluationResult, Figures, GateEvidence, JudgedFigures, PreparedData, RunContext
 from tasks.files import MODEL_CARD, RUN_PAGE, run_folder, write_atomically, write_json
-from tasks.registry.port import ARTIFACT_TAG, CONFIG, GATE_REPORT, GATE_REPORT_TAG, PARITY, PREDICTIONS, RUN_TAG, VERDICT_TAG
+from tasks.registry.port import ARTIFACT_TAG, CONFIG, FIGURES, GATE_REPORT, GATE_REPORT_TAG, PARITY, PREDICTIONS, RUN_TAG, VERDICT_TAG
 from tasks.rows import prompt_of, read_rows, spread_evenly
 
 
@@ -29,9 +29,18 @@ def collect(
         )  # fmt: skip
     written = Path(mkdtemp(dir=folder))
     write_json(written / CONFIG, config.as_json())
+    write_json(written / FIGURES, figures_of(evaluated).model_dump(mode="json"))
     predictions = evaluated.folder / PREDICTIONS
     write_parity(written / PARITY, prepared.folder / "test.parquet", predictions, config.deployment.parity_rows)
-    return {CONFIG: written / CONFIG, PARITY: written / PARITY, GATE_REPORT: judged.path, PREDICTIONS: predictions}
+    made = {name: written / name for name in (CONFIG, FIGURES, PARITY)}
+    return {**made, GATE_REPORT: judged.path, PREDICTIONS: predictions}
+
+
+def figures_of(evaluated: EvaluationResult) -> JudgedFigures:
+    """The figures that a reviewer compares."""
+    return JudgedFigures(
+        rows=evaluated.rows, base=evaluated.base, tuned=evaluated.tuned, champion=evaluated.champion, champion_name=evaluated.champion_name
+    )
 
 
 def write_parity(path: Path, test_rows: Path, predictions: Path, count: int) -> None:

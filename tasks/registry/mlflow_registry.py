@@ -80,15 +80,16 @@ class MlflowRegistry:
 
     def read(self, model_name: str, version: int, path: str) -> bytes | None:
         """See :meth:`tasks.registry.port.Registry.read`."""
-        from mlflow.artifacts import download_artifacts
+        from mlflow.artifacts import download_artifacts, list_artifacts
 
-        found, (folder, _, name) = self._version(model_name, version), path.rpartition("/")
-        if found is None or found.run_id is None:
+        found = self._version(model_name, version)
+        if found is None:
             return None
+        folder, _, name = f"{found.source}/{path}".rpartition("/")
         with self._speaking(f"read {path} of version {version}", model_name), TemporaryDirectory() as place:
-            if name not in {Path(entry.path).name for entry in self._client.list_artifacts(found.run_id, folder)}:
+            if name not in {Path(entry.path).name for entry in list_artifacts(artifact_uri=folder, tracking_uri=self._url)}:
                 return None
-            copy = download_artifacts(artifact_uri=f"{found.source}/{path}", dst_path=place, tracking_uri=self._url)
+            copy = download_artifacts(artifact_uri=f"{folder}/{name}", dst_path=place, tracking_uri=self._url)
             return Path(copy).read_bytes()
 
     def set_tag(self, model_name: str, version: int, key: str, value: str) -> None:

@@ -16,7 +16,8 @@ EVIDENCE_FOLDER = "evidence"
 """Folder of a version with what it was judged by."""
 
 GATE_REPORT, CONFIG, PREDICTIONS, PARITY = "gate_report.json", "config.json", "predictions.parquet", "parity.jsonl"
-"""Files of the evidence folder."""
+FIGURES = "figures.json"
+"""Files of the evidence folder. Versions from before there were figures have none."""
 
 VERDICT_TAG = "tunegate.verdict"
 ARTIFACT_TAG = "tunegate.artifact_digest"

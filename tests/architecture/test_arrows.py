@@ -12,7 +12,7 @@ STAGES = ("data", "augment", "train", "evaluate", "registry", "deploy", "report"
 
 HOMES = {
     "pandera": {"tasks/data/schema.py"},
-    "mlflow": {"tasks/mlflow_tracking.py", "tasks/registry/mlflow_registry.py"},
+    "mlflow": {"tasks/mlflow_tracking.py", "tasks/registry/mlflow_registry.py", "deployments/mlflow_app.py"},
     "peft": {"tasks/methods/", "tasks/models.py"},
     "evaluate": {"tasks/evaluate/"},
     "fastapi": {"deployments/server/"},
