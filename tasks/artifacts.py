@@ -360,7 +360,7 @@ class Rival(Record):
 
 
 class PromotionOutcome(Record):
-    """How the promotion run ended: `Promoted`, `AwaitingApproval`, `Refused`, or any state name of Prefect's."""
+    """How the promotion run ended: `Promoted`, `AwaitingApproval`, `Rejected`, `Refused`, or any state name of Prefect's."""
 
     state: str
     message: str | None
