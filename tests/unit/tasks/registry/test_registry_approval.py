@@ -107,9 +107,9 @@ def test_a_policy_that_needs_a_name_refuses_an_approval_without_one(rules: dict[
     assert decide(case(**rules), given(user="anna")).state == "approved"
 
 
-@pytest.mark.parametrize("user", ["rita", "Rita"])
-def test_the_requester_may_not_approve_where_the_policy_forbids_it(user: str) -> None:
-    approval = decide(case(requester_may_approve=False), given(user=user))
+@pytest.mark.parametrize(("requester", "user"), [("rita", "rita"), ("rita", "Rita"), ("Rita", "rita")])
+def test_the_requester_may_not_approve_where_the_policy_forbids_it(requester: str, user: str) -> None:
+    approval = decide(case(requester_may_approve=False, requesters=("somebody", requester)), given(user=user))
     assert (approval.state, f"{user} requested this version" in approval.reason) == ("refused", True)
     assert decide(case(), given(user=user)).state == "approved"
 

@@ -86,14 +86,16 @@ def test_a_deleted_version_is_refused(registry: FakeRegistry, ledger: Ledger, ad
         ask(registry, ledger, evidence, LATER, KEY)
 
 
-def test_a_tampered_ledger_row_is_refused(registry: FakeRegistry, ledger: Ledger, add: Add, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["UPDATE entries SET actor = 'somebody else' WHERE seq = 1", "DELETE FROM entries WHERE seq = 1"])
+def test_a_ledger_with_a_tampered_row_is_refused(registry: FakeRegistry, ledger: Ledger, add: Add, tmp_path: Path, damage: str) -> None:
     for weights in ("one", "two"):
         promote(registry, ledger, add(weights), _approval(), decided(ledger, MODEL), tmp_path / "lock")
     evidence = add("three")
     type_in(registry, evidence, "approved")
     with sqlite3.connect(ledger.path) as connection:
         connection.execute("DROP TRIGGER entries_never_change")
-        connection.execute("UPDATE entries SET actor = 'somebody else' WHERE seq = 1")
+        connection.execute("DROP TRIGGER entries_never_go")
+        connection.execute(damage)
     with pytest.raises(LedgerError, match="entry 1"):
         ask(registry, ledger, evidence, LATER, KEY)
 
