@@ -38,6 +38,7 @@ def page() -> Iterator[Any]:
 
 def open_version(page: Any, stage: Stage, version: int) -> None:
     page.goto(stage.registry.url(MODEL, version), wait_until="domcontentloaded")
+    page.reload(wait_until="domcontentloaded")  # an address that differs in nothing loads nothing
     page.get_by_test_id("tags-form-input-name").wait_for()
     close = page.get_by_role("button", name="Close", exact=True)  # MLflow's assistant, which takes a quarter of the page
     if close.count():

@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from deployments.registration import register_deployments
@@ -130,7 +132,18 @@ def suspended_run(stage: Stage, version: int) -> dict[str, Any]:
     )
 
 
+def has_process(run_id: str) -> bool:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get("PREFECT__FLOW_RUN_ID") == run_id:
+                return True
+    return False
+
+
 def resume(stage: Stage, run: dict[str, Any], answers: dict[str, str]) -> httpx.Response:
+    """Sends the form, when the run's process is gone: Prefect 3.8.8's worker dies of a run that comes back while its process still ends."""
+    within(PATIENCE, lambda: not has_process(run["id"]), "the end of the suspended run's process")
+    time.sleep(3)
     with open_client(stage.machine) as client:
         return client.post(f"/flow_runs/{run['id']}/resume", json={"run_input": answers})
 
