@@ -37,7 +37,7 @@ def promotion(model_name: ModelName, version: Version) -> State:
             return Completed(name="AwaitingApproval", message=tell_reviewer(model_name, version, approval.reason))
         if approval.state == "rejected":
             entry = keep_rejection(evidence, approval)
-            text = f"rejected by {approval.actor} (ledger entry {entry.seq}): {approval.reason}"
+            text = f"rejected by ledger entry {entry.seq} ({approval.actor}): {approval.reason}"
             return Completed(name="Rejected", message=tell_reviewer(model_name, version, text))
         entry = make_live(evidence, approval, seen)
     except (PromotionRefused, LedgerError) as refusal:
@@ -45,7 +45,7 @@ def promotion(model_name: ModelName, version: Version) -> State:
         return Failed(name="Refused", message=str(refusal))
     rolled_out = rollout(model_name, version, return_state=True)
     if not rolled_out.is_completed():
-        tell_reviewer(model_name, version, f"approved by {approval.actor}, and not served: {rolled_out.message}")
+        tell_reviewer(model_name, version, f"not served: {rolled_out.message} (approval: {approval.actor})")
         return Failed(name=rolled_out.name, message=rolled_out.message)
-    tell_reviewer(model_name, version, f"live by ledger entry {entry.seq}, approved by {approval.actor}")
+    tell_reviewer(model_name, version, f"live by ledger entry {entry.seq} (approval: {approval.actor})")
     return Completed(name="Promoted", message=f"{evidence.adapter_name} is live")

@@ -64,10 +64,11 @@ def row_of(page: Any, key: str) -> Any:
 
 
 def within(seconds: float, condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + seconds
+    started = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:.0f} s"
+        assert time.monotonic() - started < seconds, f"{what} did not happen within {seconds:.0f} s"
         time.sleep(0.5)
+    print(f"{what}: {time.monotonic() - started:.1f} s")
 
 
 def test_a_reviewer_approves_on_mlflows_page_and_the_version_goes_live(stage: Stage, page: Any) -> None:
@@ -77,7 +78,7 @@ def test_a_reviewer_approves_on_mlflows_page_and_the_version_goes_live(stage: St
     page.get_by_text("challenger").first.wait_for()
     assert "set tag approval_status to exactly" in row_of(page, NOTE_TAG).inner_text()
 
-    add_tag(page, "approval_reason", "read the report; tries on ten tickets")
+    add_tag(page, "approval_reason", "read the report, tried ten tickets")
     add_tag(page, "approval_status", "Approved")
     within(_MINUTE, lambda: "type exactly approved or rejected" in stage.tag(version, NOTE_TAG), "the answer to a mistyped word")
     assert stage.live() is None
@@ -92,7 +93,7 @@ def test_a_reviewer_approves_on_mlflows_page_and_the_version_goes_live(stage: St
     assert stage.live() == stage.answers() == f"{MODEL}-v{version}"
     entry = stage.ledger.live(MODEL)
     assert entry is not None
-    assert (entry.policy, entry.reason) == ("mlflow_review", "read the report; tries on ten tickets")
+    assert (entry.policy, entry.reason) == ("mlflow_review", "read the report, tried ten tickets")
     open_version(page, stage, version)
     page.get_by_text("champion").first.wait_for()
     assert "live by ledger entry" in row_of(page, NOTE_TAG).inner_text()

@@ -77,7 +77,7 @@ def test_a_rejection_is_recorded_with_its_reason_and_the_champion_stays(stage: S
     version = stage.add(2, "mlflow_review")
     stage.registry.set_tag(stage.model, version, STATUS_REASON_TAG, "wrong data")
     stage.registry.set_tag(stage.model, version, STATUS_TAG, "rejected")
-    within(MINUTE, lambda: "rejected by" in stage.tag(version, NOTE_TAG), "the rejection")
+    within(MINUTE, lambda: "rejected by ledger entry" in stage.tag(version, NOTE_TAG), "the rejection")
     [run] = runs_of(stage, version)
     assert within(10, lambda: runs_of(stage, version)[0]["state_name"] == "Rejected", f"the end of run {run['id']}")
     entry = stage.ledger.entries()[-1]
@@ -169,7 +169,7 @@ def test_a_form_can_say_no(stage: Stage) -> None:
     version = stage.add(1, "prefect_input")
     run = suspended_run(stage, version)
     resume(stage, run, {"decision": "rejected", "reviewer": "anna", "reason": "not yet"})
-    within(PATIENCE, lambda: "rejected by anna" in stage.tag(version, NOTE_TAG), "the rejection")
+    within(PATIENCE, lambda: "rejected by ledger entry" in stage.tag(version, NOTE_TAG), "the rejection")
     assert stage.live() is None
 
 
