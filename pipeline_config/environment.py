@@ -8,6 +8,7 @@
 | `PREFECT_API_URL` | a Prefect server of your own; none is started then | local |
 | `MLFLOW_TRACKING_URI` | an MLflow server of your own; none is started then | local |
 | `PREFECT_HOME` | Prefect's own files and its SQLite database | `services/prefect` in the workspace |
+| `TUNEGATE_LEDGER_URL` | a Postgres database for the ledger, `postgresql://...`; for more than one host | a SQLite file in the workspace |
 | `HF_HOME` | Hugging Face's cache | theirs |
 """
 
@@ -16,7 +17,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from pipeline_config.base import Section
 from pipeline_config.errors import ConfigError
@@ -59,6 +60,7 @@ class Machine(Section):
     work_pool: str = Field("tunegate", min_length=1)
     own_prefect_url: str | None = None
     own_mlflow_url: str | None = None
+    ledger_url: SecretStr | None = None  # it may hold a password
 
     @property
     def prefect_api_url(self) -> str:
@@ -94,6 +96,7 @@ class Machine(Section):
             "PREFECT_API_URL": self.prefect_api_url,
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "PREFECT_HOME": str(self.prefect_home),
+            "TUNEGATE_LEDGER_URL": "" if self.ledger_url is None else self.ledger_url.get_secret_value(),
             **{name: str(getattr(self, field)) for field, name in _PORTS.items()},
         }
 
@@ -124,7 +127,7 @@ def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
     """Reads the table at the top of this module.
 
     Raises:
-        ConfigError: a port is not a number between 1 and 65535.
+        ConfigError: a port is not a number between 1 and 65535, or the ledger's address is none of a Postgres database.
     """
     source = os.environ if environ is None else environ
     workspace = Path(source.get("TUNEGATE_WORKSPACE", "workspace")).absolute()
@@ -135,12 +138,14 @@ def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
                 "workspace": workspace,
                 "prefect_home": source.get("PREFECT_HOME", workspace / "services" / "prefect"),
                 "work_pool": source.get("TUNEGATE_WORK_POOL", "tunegate"),
+                "ledger_url": source.get("TUNEGATE_LEDGER_URL") or None,
                 **values,
             }
         )
     except ValidationError as error:
         faults = [f"{_PORTS.get(str(e['loc'][0]), e['loc'][0])}={e['input']!r}: {e['msg']}" for e in error.errors()]
         raise ConfigError.of_faults(faults, where="environment variables") from error
+    _require_postgres(machine.ledger_url)
     local_prefect, local_mlflow = machine.prefect_api_url, machine.mlflow_url
     prefect, mlflow = source.get("PREFECT_API_URL"), source.get("MLFLOW_TRACKING_URI")
     return machine.model_copy(
@@ -149,6 +154,15 @@ def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
             "own_mlflow_url": mlflow if mlflow and mlflow != local_mlflow else None,
         }
     )
+
+
+def _require_postgres(url: SecretStr | None) -> None:
+    scheme = url.get_secret_value().partition("://")[0] if url is not None else "postgresql"
+    if scheme not in ("postgresql", "postgres"):
+        raise ConfigError(
+            f"the ledger cannot be kept at an address that begins with {scheme!r:.40}", where="TUNEGATE_LEDGER_URL",
+            expected="postgresql://user:password@host:5432/database", hint="unset it to have a SQLite file in the workspace",
+        )  # fmt: skip
 
 
 def read_secret(name: str) -> str | None:

@@ -232,7 +232,7 @@ def distinct(cut: Iterator[tuple[str, Ports]]) -> Iterator[tuple[str, Ports]]:
 def copies(theatre: Theatre, ports: Ports) -> Callable[[], Ports]:
     """Scenes that begin where one was cut off, with a server that has just started."""
     assert isinstance(ports.registry, FakeRegistry)
-    registry, ledger = ports.registry.copy(), ports.ledger.path
+    registry, ledger = ports.registry.copy(), Path(ports.ledger.where)
 
     def scene() -> Ports:
         target = ledger.with_name(f"{ledger.stem}-{next(theatre._numbers)}.sqlite")
