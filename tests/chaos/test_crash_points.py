@@ -59,7 +59,8 @@ class Theatre:
     """Four registered versions, and one model server that each scene gets afresh."""
 
     def __init__(self, folder: Path, url: str, put_on: Callable[[Any], None]) -> None:
-        self.folder, self.url, self._put_on, self._numbers = folder, url, put_on, count()
+        self.folder, self._put_on, self._numbers = folder, put_on, count()
+        self._server = ModelServer(url)
         self.registry = FakeRegistry(folder / "registry")
         for version in (1, 2, 3, BAD):
             answer = "something else" if version == BAD else f"{MODEL}-v{version}|system:Route.|user:vpn drops"
@@ -90,7 +91,7 @@ class Theatre:
     def _ports(self, registry: FakeRegistry, ledger: Path) -> Ports:
         cache = self.folder / "versions"
         cache.mkdir(exist_ok=True)
-        ports = Ports(registry, Ledger(ledger), ModelServer(self.url), cache, self.folder / "lock")
+        ports = Ports(registry, Ledger(ledger), self._server, cache, self.folder / "lock")
         self._put_on(create_app(lambda base: FakeEngine(base.digest), ports.ledger, cache))
         return ports
 
@@ -124,7 +125,7 @@ def test_reconciling_heals_what_is_cut_off(theatre: Theatre, name: str, manner: 
     assert number > 20
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["promotion", "promotion, not proven", "rollback"])
 def test_reconciling_may_itself_be_cut_off(theatre: Theatre, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     case, total = CASES[name], 0
     for first, ports in distinct(points(theatre.begin(case.before), case.run)):
