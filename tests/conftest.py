@@ -8,7 +8,7 @@ from hypothesis import settings
 
 from pipeline_config.environment import Machine
 from tests.machines import running
-from tests.postgres import postgres
+from tests.postgres import forget_ledger, postgres
 
 # No deadlines: how long an example takes says more of what else runs on this machine than of our code.
 settings.register_profile("full", deadline=None)
@@ -34,10 +34,17 @@ def machine_up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """A database for all tests that want one; skipped, with the reason, where no server can be had."""
+def postgres_server() -> Iterator[str]:
+    """A database server for all tests that want one; skipped, with the reason, where none can be had."""
     with postgres() as url:
         yield url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A database without a ledger."""
+    yield postgres_server
+    forget_ledger(postgres_server)
 
 
 @pytest.fixture(scope="session")

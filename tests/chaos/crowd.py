@@ -25,7 +25,7 @@ Registries.register("open", FakeRegistry)
 
 
 def promote_all(
-    registry: Any, ledger: Path, lock: Path, candidates: Sequence[tuple[Evidence, Approval]], start: Any, outcomes: Any
+    registry: Any, ledger: Path | str, lock: Path, candidates: Sequence[tuple[Evidence, Approval]], start: Any, outcomes: Any
 ) -> None:
     """One process: each candidate is promoted by a thread of its own. All begin at once, and having seen the same.
 

@@ -47,10 +47,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     if request.param == "file":
         yield Place(tmp_path / "ledger.sqlite")
         return
-    url: str = request.getfixturevalue("postgres_url")
-    yield Place(url)
-    with psycopg().connect(url) as connection:
-        connection.execute("DROP SCHEMA tunegate CASCADE")
+    yield Place(request.getfixturevalue("postgres_url"))
 
 
 def append(ledger: Ledger, version: int | None, model: str = "routing", expected_head: int | None = None, **fields: Any) -> Entry:
@@ -168,7 +165,6 @@ def test_a_ledger_that_vanished_is_not_taken_for_an_empty_one(place: Place) -> N
     for read in reads:
         with pytest.raises(LedgerError, match="cannot be used"):
             read()
-    Ledger(place.place)  # so that the next test finds a schema to drop
 
 
 def test_a_database_that_does_not_answer_is_said_without_its_password() -> None:
