@@ -10,8 +10,7 @@ from prefect.client.schemas.objects import State
 from pipeline_config.environment import Machine
 from tasks.deploy.client import ModelServer
 from tasks.engine import open_engine
-from tasks.files import ledger_path
-from tasks.ledger import Ledger
+from tasks.ledger import Ledger, open_ledger
 from tasks.mlflow_tracking import MlflowTracker
 from tasks.registry.mlflow_registry import MlflowRegistry
 from tasks.rows import Message
@@ -61,7 +60,7 @@ def make_stage(machine_up: Machine, tmp_path: Path, model: str) -> Stage:
         run = MlflowTracker(machine_up.mlflow_url).open_run("promotion", model, {})
         return candidate.register(registry, run.run_id, model)
 
-    return Stage(machine_up, registry, Ledger(ledger_path(machine_up.workspace)), model, add)
+    return Stage(machine_up, registry, open_ledger(machine_up.workspace, machine_up.ledger_url), model, add)
 
 
 def ended(state: State[Any]) -> tuple[str | None, str]:
