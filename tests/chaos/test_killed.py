@@ -12,6 +12,7 @@ from flows.reconcile import reconcile
 from pipeline_config.environment import LOOPBACK, Machine
 from tasks.registry.aliases import check_tail
 from tasks.registry.port import ROLLED_OUT_TAG
+from tests.chaos.counting import COUNTED
 from tests.chaos.killer import Trap, trapped
 from tests.stages import Stage, ended, make_stage
 
@@ -32,17 +33,16 @@ KILLS = {
 """Where the process ends, and in what. One after the other: version 2 is promoted, and gone back from."""
 
 
-def test_what_is_killed_between_two_steps_is_healed(machine_up: Machine, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_killed_between_two_steps_is_healed(machine_up: Machine, tmp_path: Path) -> None:
     stage = make_stage(machine_up, tmp_path, "killed")
     assert ended(promotion(stage.model, stage.add(1), return_state=True))[0] == "Promoted"
     assert stage.add(2) == 2
     for place, (flow, trap) in KILLS.items():
-        with capsys.disabled():
-            print(f"\n  SIGKILL: {place}", end="")
         assert run_until_killed(stage, flow, trap) == -signal.SIGKILL, place
         state, message = ended(reconcile(return_state=True))
         assert state == "Reconciled", f"{place}: {message}"
         require_right(stage, 2 if flow == "promotion" else 1, place)
+        COUNTED[f"SIGKILL: {place}"] = 1
     entries = [entry.version for entry in stage.ledger.entries() if entry.policy in ("auto", "rollback")]
     assert entries == [1, *([2, 1] * (len(KILLS) // 2))]
 
