@@ -12,8 +12,8 @@ from pathlib import Path
 from deployments.services.health import watcher_mark
 from pipeline_config.environment import read_machine, read_secret
 from pipeline_config.errors import TunegateError
-from tasks.files import ledger_path, write_json
-from tasks.ledger import Ledger
+from tasks.files import write_json
+from tasks.ledger import open_ledger
 from tasks.registry.stamps import STAMP_KEY
 from tasks.registry.watching import Look, Watch, look
 
@@ -33,7 +33,9 @@ def main() -> None:
     from flows.starting import PromotionRuns
     from tasks.registry.mlflow_registry import MlflowRegistry
 
-    watch = Watch(MlflowRegistry(machine.mlflow_url), Ledger(ledger_path(machine.workspace)), PromotionRuns(), read_secret(STAMP_KEY))
+    watch = Watch(
+        MlflowRegistry(machine.mlflow_url), open_ledger(machine.workspace, machine.ledger_url), PromotionRuns(), read_secret(STAMP_KEY)
+    )
     _log.info("watching %s", machine.mlflow_url)
     watch_on(watch, watcher_mark(machine), lambda: datetime.now(UTC), time.sleep)
 

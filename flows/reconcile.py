@@ -6,7 +6,8 @@ from prefect.states import Completed, Failed
 
 from flows.rollout import rollout
 from pipeline_config.errors import RolloutError, TunegateError
-from tasks.deploy.task import load_version, require_server, withdraw
+from tasks.deploy.task import ask_server, load_version, withdraw
+from tasks.registry.port import adapter_name
 from tasks.registry.reconcile import Healed
 from tasks.registry.task import find_models, heal, verify
 
@@ -30,15 +31,15 @@ def reconcile() -> State:
 
 def _serve(healed: Healed) -> None:
     """Tells the server what is live. A roll-out that was never finished is finished, with its proof and, if that fails, its undo."""
-    require_server()
-    if healed.withdrawn is not None:
+    loaded = ask_server()
+    if healed.withdrawn is not None and healed.withdrawn in loaded:
         withdraw(healed.withdrawn)
     if healed.live is None:
         return
-    if healed.rolled_out:
+    if not healed.rolled_out:
+        rolled_out = rollout(healed.model_name, healed.live, return_state=True)
+        if not rolled_out.is_completed():
+            raise RolloutError(rolled_out.message or "the roll-out did not end well", where=healed.model_name)
+    elif adapter_name(healed.model_name, healed.live) not in loaded:
         evidence = verify(healed.model_name, healed.live)
         load_version(evidence.adapter_name, evidence.artifact, evidence.deployment.request_timeout)
-        return
-    rolled_out = rollout(healed.model_name, healed.live, return_state=True)
-    if not rolled_out.is_completed():
-        raise RolloutError(rolled_out.message or "the roll-out did not end well", where=healed.model_name)

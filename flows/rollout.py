@@ -8,7 +8,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from pipeline_config.errors import PromotionRefused, RolloutError
-from tasks.deploy.task import follow_ledger, load_version, prove_switch
+from tasks.deploy.task import follow_ledger, load_version, one_at_a_time, prove_switch
 from tasks.registry.task import is_proven, note_proof, require_live, take_back, verify
 
 # Prefect's form takes a title from here and a description from the docstring.
@@ -29,6 +29,11 @@ def rollout(model_name: ModelName, version: Version) -> State:
     Raises:
         RolloutError: the server did not serve the version; what was live before is live again, unless this version was proven before.
     """
+    with one_at_a_time(model_name):
+        return _roll_out(model_name, version)
+
+
+def _roll_out(model_name: str, version: int) -> State:
     try:
         evidence = verify(model_name, version)
         require_live(evidence)

@@ -11,6 +11,7 @@
 | `TUNEGATE_STAMP_KEY` | secret by which that app signs who decided; the workers need it, too | none: no name is believed |
 | `MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD` | how this machine logs in to MLflow; read by MLflow's client | none |
 | `PREFECT_HOME` | Prefect's own files and its SQLite database | `services/prefect` in the workspace |
+| `TUNEGATE_LEDGER_URL` | a Postgres database for the ledger, `postgresql://...`; for more than one host | a SQLite file in the workspace |
 | `HF_HOME` | Hugging Face's cache | theirs |
 """
 
@@ -19,7 +20,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from pipeline_config.base import Section
 from pipeline_config.errors import ConfigError
@@ -63,6 +64,7 @@ class Machine(Section):
     own_prefect_url: str | None = None
     own_mlflow_url: str | None = None
     mlflow_app: str | None = Field(None, min_length=1)
+    ledger_url: SecretStr | None = None  # it may hold a password
 
     @property
     def prefect_api_url(self) -> str:
@@ -99,6 +101,7 @@ class Machine(Section):
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "PREFECT_HOME": str(self.prefect_home),
             **({"TUNEGATE_MLFLOW_APP": self.mlflow_app} if self.mlflow_app else {}),
+            "TUNEGATE_LEDGER_URL": "" if self.ledger_url is None else self.ledger_url.get_secret_value(),
             **{name: str(getattr(self, field)) for field, name in _PORTS.items()},
         }
 
@@ -129,7 +132,7 @@ def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
     """Reads the table at the top of this module.
 
     Raises:
-        ConfigError: a port is not a number between 1 and 65535.
+        ConfigError: a port is not a number between 1 and 65535, or the ledger's address is none of a Postgres database.
     """
     source = os.environ if environ is None else environ
     workspace = Path(source.get("TUNEGATE_WORKSPACE", "workspace")).absolute()
@@ -141,12 +144,14 @@ def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
                 "prefect_home": source.get("PREFECT_HOME", workspace / "services" / "prefect"),
                 "work_pool": source.get("TUNEGATE_WORK_POOL", "tunegate"),
                 "mlflow_app": source.get("TUNEGATE_MLFLOW_APP") or None,
+                "ledger_url": source.get("TUNEGATE_LEDGER_URL") or None,
                 **values,
             }
         )
     except ValidationError as error:
         faults = [f"{_PORTS.get(str(e['loc'][0]), e['loc'][0])}={e['input']!r}: {e['msg']}" for e in error.errors()]
         raise ConfigError.of_faults(faults, where="environment variables") from error
+    _require_postgres(machine.ledger_url)
     local_prefect, local_mlflow = machine.prefect_api_url, machine.mlflow_url
     prefect, mlflow = source.get("PREFECT_API_URL"), source.get("MLFLOW_TRACKING_URI")
     return machine.model_copy(
@@ -155,6 +160,15 @@ def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
             "own_mlflow_url": mlflow if mlflow and mlflow != local_mlflow else None,
         }
     )
+
+
+def _require_postgres(url: SecretStr | None) -> None:
+    scheme = url.get_secret_value().partition("://")[0] if url is not None else "postgresql"
+    if scheme not in ("postgresql", "postgres"):
+        raise ConfigError(
+            f"the ledger cannot be kept at an address that begins with {scheme!r:.40}", where="TUNEGATE_LEDGER_URL",
+            expected="postgresql://user:password@host:5432/database", hint="unset it to have a SQLite file in the workspace",
+        )  # fmt: skip
 
 
 def read_secret(name: str) -> str | None:

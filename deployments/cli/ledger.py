@@ -3,17 +3,14 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rich.console import Console
-from rich.table import Table
-
+from deployments.services.health import mlflow_fault
 from pipeline_config.environment import Machine
 from pipeline_config.errors import ConfigError
-from tasks.files import ledger_path
-from tasks.ledger import Entry, Ledger, live_at
+from tasks.ledger import REMARKS, Entry, Ledger, live_at, open_ledger
 
 
 def show_ledger(machine: Machine, model_name: str | None, at: str | None) -> None:
-    """Prints every decision, or what was live at a time.
+    """Prints every entry, or what was live at a time, one a line.
 
     Args:
         model_name: one model only; null: all.
@@ -21,19 +18,22 @@ def show_ledger(machine: Machine, model_name: str | None, at: str | None) -> Non
 
     Raises:
         ConfigError: `at` is no time.
-        LedgerError: the ledger was tampered with; nothing is printed then.
+        LedgerError: the ledger was tampered with or its end was cut off; nothing is printed then.
     """
-    ledger = Ledger(ledger_path(machine.workspace))
-    checked = ledger.verify()
-    entries = [entry for entry in ledger.entries() if model_name in (None, entry.model_name)]
-    console = Console(soft_wrap=True)
-    if at is None:
-        console.print(_table(entries, "decisions"))
-    else:
+    ledger = open_ledger(machine.workspace, machine.ledger_url)
+    checked, everything = ledger.verify(), ledger.entries()
+    unchecked = _check_tails(machine, ledger, everything)
+    entries = [entry for entry in everything if model_name in (None, entry.model_name)]
+    if at is not None:
         moment = read_moment(at)
-        console.print(_table(list(live_at(entries, moment).values()), f"live at {moment.isoformat(timespec='seconds')}"))
+        print(f"live at {moment.isoformat(timespec='seconds')}:")
+        entries = list(live_at(entries, moment).values())
+    for entry in entries:
+        print(_line(entry))
     head = ledger.head()
     print(f"{checked} entries, each follows the one before it; head {head.hash if head else 'none'}")
+    if unchecked:
+        print(f"whether its end was cut off could not be checked: {unchecked}")
 
 
 def read_moment(text: str) -> datetime:
@@ -53,10 +53,26 @@ def read_moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _table(entries: Sequence[Entry], title: str) -> Table:
-    table = Table("entry", "at (UTC)", "live from then on", "by", "policy", "why", "artifact", "gate report", title=title)
-    for entry in entries:
-        digests = [(digest or "")[:12] for digest in (entry.artifact_digest, entry.gate_report_digest)]
-        live = entry.adapter_name or f"nothing of {entry.model_name}"
-        table.add_row(str(entry.seq), entry.at[:19], live, entry.actor, entry.policy, entry.reason, *digests)
-    return table
+def _check_tails(machine: Machine, ledger: Ledger, entries: Sequence[Entry]) -> str | None:
+    """Asks the registry, which signed versions with entries that must still be there; why it could not be asked, null if it was."""
+    if fault := mlflow_fault(machine):
+        return fault
+    from tasks.registry.aliases import check_tail
+    from tasks.registry.mlflow_registry import MlflowRegistry
+
+    registry = MlflowRegistry(machine.mlflow_url)
+    for name in sorted({entry.model_name for entry in entries}):
+        check_tail(registry, ledger, name)
+    return None
+
+
+def _line(entry: Entry) -> str:
+    live = entry.adapter_name or f"nothing of {entry.model_name}"
+    if entry.policy in REMARKS:
+        live += f" stays, about {entry.concerns}" if entry.concerns else " stays"
+    elif entry.concerns:
+        live += f" in place of {entry.concerns}"
+    digests = ", ".join(
+        f"{what} {digest[:12]}" for what, digest in (("artifact", entry.artifact_digest), ("report", entry.gate_report_digest)) if digest
+    )
+    return f"{entry.seq:>4}  {entry.at[:19]}  {live}  [{entry.policy} by {entry.actor}] {entry.reason}{f'  ({digests})' if digests else ''}"

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from pipeline_config.environment import Machine
 from tasks.artifacts import GateReport, JudgedFigures, Record
-from tasks.files import RUN_PAGE, ledger_path, run_folder
-from tasks.ledger import Ledger
+from tasks.files import RUN_PAGE, run_folder
+from tasks.ledger import Ledger, open_ledger
 from tasks.registry.approval import what_to_do
 from tasks.registry.port import EVIDENCE_FOLDER, FIGURES, GATE_REPORT, REQUESTER_TAG, RUN_TAG, VERDICT_TAG, Registry
 from tasks.registry.reviewing import Waiting, waiting
@@ -31,7 +31,9 @@ def review(machine: Machine, model_name: str | None) -> int:
     from tasks.registry.mlflow_registry import MlflowRegistry
 
     machine.apply()
-    return show_waiting(MlflowRegistry(machine.mlflow_url), Ledger(ledger_path(machine.workspace)), machine, datetime.now(UTC), model_name)
+    return show_waiting(
+        MlflowRegistry(machine.mlflow_url), open_ledger(machine.workspace, machine.ledger_url), machine, datetime.now(UTC), model_name
+    )
 
 
 def show_waiting(registry: Registry, ledger: Ledger, machine: Machine, now: datetime, model_name: str | None) -> int:

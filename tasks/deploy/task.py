@@ -1,5 +1,7 @@
 """The deploy stage as Prefect tasks: make the model server serve a version, prove it, make it follow the ledger."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prefect import task
@@ -11,7 +13,7 @@ from pipeline_config.errors import ServiceError
 from tasks.deploy.client import ModelServer
 from tasks.deploy.parity import prove_parity, read_parity
 from tasks.deploy.switch import follow, load
-from tasks.files import version_cache
+from tasks.files import exclusive, version_cache
 from tasks.ledger import Entry
 
 
@@ -26,15 +28,22 @@ def load_version(adapter_name: str, artifact: Path, timeout: float) -> None:
         load(server, adapter_name, artifact)
 
 
+@contextmanager
+def one_at_a_time(model_name: str) -> Iterator[None]:
+    """Keeps other roll-outs of a model on this machine waiting: two proofs slow each other down, and an answer too late fails one."""
+    with exclusive(read_machine().workspace / f"rollout-{model_name}.lock"):
+        yield
+
+
 @task(name="ask the server", persist_result=False, cache_policy=NO_CACHE)
-def require_server() -> None:
-    """Asks whether there is a model server to be told anything.
+def ask_server() -> tuple[str, ...]:
+    """Asks the model server which versions it has in memory.
 
     Raises:
         ServiceError: nothing answers, or something else does.
     """
     with ModelServer(read_machine().server_url) as server:
-        server.health()
+        return server.adapters()
 
 
 @task(name="withdraw", persist_result=False, cache_policy=NO_CACHE)

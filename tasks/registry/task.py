@@ -15,8 +15,8 @@ from pipeline_config.environment import Machine, read_machine, read_secret
 from pipeline_config.errors import LedgerError, PromotionRefused, RegistryError, ServiceError
 from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import EvaluationResult, GateEvidence, PreparedData, RegisteredVersion, Rival, RunContext, TrainedModel
-from tasks.files import exclusive, ledger_path, version_cache
-from tasks.ledger import Entry, Ledger
+from tasks.files import exclusive, version_cache
+from tasks.ledger import Entry, Ledger, open_ledger
 from tasks.registry.approval import Approval, Given
 from tasks.registry.evidence import collect, describe, tags_of
 from tasks.registry.mlflow_registry import MlflowRegistry
@@ -44,7 +44,8 @@ from tasks.stages import StageResult
 @task(name="find the champion", persist_result=False, cache_policy=NO_CACHE)
 def find_rival(config: PipelineConfig, context: RunContext, trained: StageResult[TrainedModel]) -> Rival | None:
     """The version that the new artifact has to stand up to; null for a first version."""
-    registry, ledger = _registry(read_machine()), Ledger(ledger_path(context.workspace))
+    machine = read_machine()
+    registry, ledger = _registry(machine), open_ledger(context.workspace, machine.ledger_url)
     return rival_of(registry, ledger, config.registry.model_name, trained.value.artifact_digest, version_cache(context.workspace))
 
 
@@ -90,7 +91,7 @@ def register(
 
 def is_already_live(context: RunContext, registered: RegisteredVersion) -> bool:
     """Whether exactly this version is what the ledger says is live."""
-    live = Ledger(ledger_path(context.workspace)).live(registered.model_name)
+    live = open_ledger(context.workspace, read_machine().ledger_url).live(registered.model_name)
     digests = (registered.version, registered.artifact_digest, registered.gate_report_digest)
     return live is not None and (live.version, live.artifact_digest, live.gate_report_digest) == digests
 
@@ -309,7 +310,7 @@ def _registry(machine: Machine) -> MlflowRegistry:
 
 
 def _ledger(machine: Machine) -> Ledger:
-    return Ledger(ledger_path(machine.workspace))
+    return open_ledger(machine.workspace, machine.ledger_url)
 
 
 def _lock(workspace: Path) -> Path:

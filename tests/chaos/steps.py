@@ -12,7 +12,7 @@ from tasks.deploy.parity import prove_parity, read_parity
 from tasks.deploy.switch import follow, load
 from tasks.ledger import Ledger
 from tasks.registry.approval import Approval
-from tasks.registry.port import Registry
+from tasks.registry.port import Registry, adapter_name
 from tasks.registry.promote import decided, go_back, is_live, note_rolled_out, promote, rollback_target, undo, was_rolled_out
 from tasks.registry.reconcile import Healed, known_models, reconcile
 from tasks.registry.verdict import Evidence, verified_evidence
@@ -131,17 +131,17 @@ def reconciling(ports: Ports) -> None:
 
 
 def _serve(ports: Ports, healed: Healed) -> None:
-    ports.server.health()
-    if healed.withdrawn is not None:
+    loaded = ports.server.adapters()
+    if healed.withdrawn is not None and healed.withdrawn in loaded:
         ports.server.unload(healed.withdrawn)
     if healed.live is None:
         return
-    if healed.rolled_out:
+    if not healed.rolled_out:
+        with suppress(RolloutError):  # it was taken back then, and that is what holds
+            rollout(ports, healed.live)
+    elif adapter_name(MODEL, healed.live) not in loaded:
         evidence = verify(ports, healed.live)
         load(ports.server, evidence.adapter_name, evidence.artifact)
-        return
-    with suppress(RolloutError):  # it was taken back then, and that is what holds
-        rollout(ports, healed.live)
 
 
 def verify(ports: Ports, version: int) -> Evidence:

@@ -13,7 +13,7 @@ from flows.promotion import promotion
 from pipeline_config.environment import Machine
 from tasks.registry.port import NOTE_TAG
 from tests.browser import open_browser, screenshots_folder
-from tests.stage import Stage, open_stage
+from tests.stages import Stage, make_stage
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
@@ -25,7 +25,7 @@ _PATIENCE = 120_000
 @pytest.fixture
 def stage(machine_up: Machine, tmp_path: Path) -> Stage:
     register_deployments(machine_up, lambda _: None)
-    return open_stage(machine_up, tmp_path, MODEL)
+    return make_stage(machine_up, tmp_path, MODEL)
 
 
 @pytest.fixture

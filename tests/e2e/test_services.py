@@ -116,8 +116,13 @@ def test_deployments_are_registered_once_and_keep_what_a_person_switched(machine
         assert finetune["parameters"] == {"preset": "demo"}
         assert {client.get(f"/deployments/name/{name}").json()["work_pool_name"] for name in deployment_names()} == {machine_up.work_pool}
 
+        healing = client.get("/deployments/name/reconcile/reconcile").raise_for_status().json()
+        assert [(found["schedule"]["cron"], found["active"]) for found in healing["schedules"]] == [("*/15 * * * *", True)]
+
         switch = f"/deployments/{finetune['id']}/schedules/{schedule['id']}"
+        other = f"/deployments/{healing['id']}/schedules/{healing['schedules'][0]['id']}"
         client.patch(switch, json={"active": True}).raise_for_status()
+        client.patch(other, json={"active": False}).raise_for_status()
         client.patch(f"/deployments/{finetune['id']}", json={"paused": True}).raise_for_status()
         try:
             assert register_deployments(machine_up, quiet) is False
@@ -125,7 +130,9 @@ def test_deployments_are_registered_once_and_keep_what_a_person_switched(machine
             assert register_deployments(machine_up, quiet) is True
             again = client.get("/deployments/name/finetune/finetune").json()
             assert (again["paused"], again["schedules"][0]["active"]) == (True, True)
+            assert client.get("/deployments/name/reconcile/reconcile").json()["schedules"][0]["active"] is False
         finally:
+            client.patch(other, json={"active": True}).raise_for_status()
             client.patch(f"/deployments/{finetune['id']}", json={"paused": False}).raise_for_status()
             client.patch(switch, json={"active": False}).raise_for_status()
 

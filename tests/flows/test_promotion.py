@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.client.schemas.objects import State
 
 from flows.promotion import promotion
 from flows.rollback import rollback
@@ -12,7 +11,7 @@ from flows.rollout import rollout
 from pipeline_config.environment import Machine
 from tasks.deploy.client import ModelServer
 from tasks.ledger import ROLLBACK, UNDO
-from tests.stage import Stage, open_stage
+from tests.stages import Stage, ended, make_stage
 from tests.versions import PASSED
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
@@ -20,11 +19,7 @@ pytestmark = [pytest.mark.services, pytest.mark.slow]
 
 @pytest.fixture
 def stage(machine_up: Machine, tmp_path: Path, request: pytest.FixtureRequest) -> Stage:
-    return open_stage(machine_up, tmp_path, request.node.name.partition("[")[0].removeprefix("test_").replace("_", "-"))
-
-
-def ended(state: State[Any]) -> tuple[str | None, str]:
-    return state.name, state.message or ""
+    return make_stage(machine_up, tmp_path, request.node.name.partition("[")[0].removeprefix("test_").replace("_", "-"))
 
 
 def test_a_passed_version_goes_live(stage: Stage) -> None:

@@ -18,7 +18,7 @@ from flows.sweep import sweep
 from pipeline_config.environment import Machine
 from tasks.ledger import REJECTION
 from tasks.registry.port import EXPIRES_TAG, NOTE_TAG, STATUS_REASON_TAG, STATUS_TAG
-from tests.stage import Stage, open_stage
+from tests.stages import Stage, make_stage
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
 
@@ -31,7 +31,7 @@ PATIENCE = 180.0
 @pytest.fixture
 def stage(machine_up: Machine, tmp_path: Path, request: pytest.FixtureRequest) -> Stage:
     register_deployments(machine_up, lambda _: None)
-    return open_stage(machine_up, tmp_path, request.node.name.partition("[")[0].removeprefix("test_").replace("_", "-"))
+    return make_stage(machine_up, tmp_path, request.node.name.partition("[")[0].removeprefix("test_").replace("_", "-"))
 
 
 def within(seconds: float, condition: Callable[[], Any], what: str) -> Any:

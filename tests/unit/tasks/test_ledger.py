@@ -97,12 +97,12 @@ def test_of_writers_that_saw_the_same_head_one_wins(ledger: Ledger) -> None:
 
 def test_a_reader_sees_the_last_committed_head_while_another_writes(ledger: Ledger) -> None:
     first = append(ledger)
-    writer = sqlite3.connect(ledger.path, isolation_level=None)
+    writer = sqlite3.connect(ledger.where, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     writer.execute(
         "INSERT INTO entries SELECT 2, at, model_name, 9, adapter_name, null, null, actor, policy, reason, hash, hash, null FROM entries"
     )
-    assert Ledger(ledger.path).head() == first
+    assert Ledger(Path(ledger.where)).head() == first
     writer.execute("ROLLBACK")
     writer.close()
 
@@ -118,13 +118,13 @@ def test_a_reader_sees_the_last_committed_head_while_another_writes(ledger: Ledg
 )
 def test_the_database_itself_refuses_changes(ledger: Ledger, statement: str) -> None:
     append(ledger)
-    with sqlite3.connect(ledger.path) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+    with sqlite3.connect(ledger.where) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         connection.execute(statement)
 
 
 def test_a_ledger_that_vanished_is_not_taken_for_an_empty_one(ledger: Ledger) -> None:
     append(ledger)
-    ledger.path.unlink()
+    Path(ledger.where).unlink()
     with pytest.raises(LedgerError, match="cannot be used"):
         ledger.head()
 
@@ -192,7 +192,7 @@ def changed(draw: st.DrawFn, old: str | int | None) -> tuple[str, dict[str, Any]
 
 def tamper(ledger: Ledger, statement: str, values: dict[str, Any] | None = None) -> None:
     """What somebody with the file and an editor for it can do."""
-    with sqlite3.connect(ledger.path) as connection:
+    with sqlite3.connect(ledger.where) as connection:
         for trigger in ("entries_never_change", "entries_never_go", "entries_only_follow"):
             connection.execute(f"DROP TRIGGER {trigger}")
         connection.execute(statement, values or {})

@@ -99,7 +99,7 @@ def test_a_tampered_ledger_shows_nothing(registry: FakeRegistry, machine: Machin
             model_name=MODEL, version=9, adapter_name="routing-v9", artifact_digest="a", gate_report_digest="b", actor="anna",
             policy="auto", reason="good", expected_head=number,
         )  # fmt: skip
-    with sqlite3.connect(ledger.path) as connection:
+    with sqlite3.connect(ledger_path(machine.workspace)) as connection:
         connection.execute("DROP TRIGGER entries_never_change")
         connection.execute("UPDATE entries SET actor = 'otto' WHERE seq = 1")
     with pytest.raises(LedgerError, match="entry 1"):

@@ -42,7 +42,7 @@ class Site:
 
     def cut(self, seq: int) -> None:
         """What somebody with the file can do: the last entries are gone, and what is left is a whole chain."""
-        with sqlite3.connect(self.ledger.path) as connection:
+        with sqlite3.connect(self.ledger.where) as connection:
             connection.execute("DROP TRIGGER entries_never_go")
             connection.execute("DELETE FROM entries WHERE seq >= ?", [seq])
         connection.close()

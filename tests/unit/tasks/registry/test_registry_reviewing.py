@@ -92,7 +92,7 @@ def test_a_ledger_with_a_tampered_row_is_refused(registry: FakeRegistry, ledger:
         promote(registry, ledger, add(weights), _approval(), decided(ledger, MODEL), tmp_path / "lock")
     evidence = add("three")
     type_in(registry, evidence, "approved")
-    with sqlite3.connect(ledger.path) as connection:
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as connection:
         connection.execute("DROP TRIGGER entries_never_change")
         connection.execute("DROP TRIGGER entries_never_go")
         connection.execute(damage)
