@@ -20,12 +20,12 @@ def show_ledger(machine: Machine, model_name: str | None, at: str | None) -> Non
         ConfigError: `at` is no time.
         LedgerError: the ledger was tampered with or its end was cut off; nothing is printed then.
     """
+    moment = None if at is None else read_moment(at)
     ledger = open_ledger(machine.workspace, machine.ledger_url)
     checked, everything = ledger.verify(), ledger.entries()
     unchecked = _check_tails(machine, ledger, everything)
     entries = [entry for entry in everything if model_name in (None, entry.model_name)]
-    if at is not None:
-        moment = read_moment(at)
+    if moment is not None:
         print(f"live at {moment.isoformat(timespec='seconds')}:")
         entries = list(live_at(entries, moment).values())
     for entry in entries:
@@ -75,4 +75,6 @@ def _line(entry: Entry) -> str:
     digests = ", ".join(
         f"{what} {digest[:12]}" for what, digest in (("artifact", entry.artifact_digest), ("report", entry.gate_report_digest)) if digest
     )
-    return f"{entry.seq:>4}  {entry.at[:19]}  {live}  [{entry.policy} by {entry.actor}] {entry.reason}{f'  ({digests})' if digests else ''}"
+    return (
+        f"{entry.seq:>4}  {entry.at[:19]}Z  {live}  [{entry.policy} by {entry.actor}] {entry.reason}{f'  ({digests})' if digests else ''}"
+    )
