@@ -8,25 +8,26 @@ from flows.rollout import rollout
 from pipeline_config.errors import RolloutError, TunegateError
 from tasks.deploy.task import ask_server, load_version, withdraw
 from tasks.registry.port import adapter_name
-from tasks.registry.reconcile import Healed
+from tasks.registry.reconcile import Healed, stranger_note
 from tasks.registry.task import find_models, heal, verify
 
 
 @flow(name="reconcile", persist_result=False)
 def reconcile() -> State:
     """Heals a promotion, a rollback or an undo that was cut off between any two steps, and puts back aliases that were moved by hand."""
-    put_right, faults = [], []
-    for model_name in find_models():
+    models = find_models()
+    notes, faults = [stranger_note(model_name) for model_name in models.strangers], []
+    for model_name in models.ours:
         try:
             healed = heal(model_name)
             _serve(healed)
         except TunegateError as fault:
             faults.append(f"{model_name}: {fault.what}")
         else:
-            put_right += [f"{model_name}: {healed.remark.reason}"] if healed.remark else []
+            notes += [f"{model_name}: {healed.remark.reason}"] if healed.remark else []
     if faults:
         return Failed(name="Unhealed", message="; ".join(faults))
-    return Completed(name="Reconciled", message="; ".join(put_right) or "aliases and server say what the ledger says")
+    return Completed(name="Reconciled", message="; ".join(notes) or "aliases and server say what the ledger says")
 
 
 def _serve(healed: Healed) -> None:

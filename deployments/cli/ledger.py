@@ -20,20 +20,19 @@ def show_ledger(machine: Machine, model_name: str | None, at: str | None) -> Non
         ConfigError: `at` is no time.
         LedgerError: the ledger was tampered with or its end was cut off; nothing is printed then.
     """
+    moment = None if at is None else read_moment(at)
     ledger = open_ledger(machine.workspace, machine.ledger_url)
     checked, everything = ledger.verify(), ledger.entries()
-    unchecked = _check_tails(machine, ledger, everything)
+    notes = _check_tails(machine, ledger, everything)
     entries = [entry for entry in everything if model_name in (None, entry.model_name)]
-    if at is not None:
-        moment = read_moment(at)
+    if moment is not None:
         print(f"live at {moment.isoformat(timespec='seconds')}:")
         entries = list(live_at(entries, moment).values())
     for entry in entries:
         print(_line(entry))
     head = ledger.head()
     print(f"{checked} entries, each follows the one before it; head {head.hash if head else 'none'}")
-    if unchecked:
-        print(f"whether its end was cut off could not be checked: {unchecked}")
+    print(*notes, sep="\n", end="\n" if notes else "")
 
 
 def read_moment(text: str) -> datetime:
@@ -53,17 +52,18 @@ def read_moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _check_tails(machine: Machine, ledger: Ledger, entries: Sequence[Entry]) -> str | None:
-    """Asks the registry, which signed versions with entries that must still be there; why it could not be asked, null if it was."""
+def _check_tails(machine: Machine, ledger: Ledger, entries: Sequence[Entry]) -> list[str]:
+    """Asks the registry, whose versions are signed with entries that must still be there; returns what has to be said."""
     if fault := mlflow_fault(machine):
-        return fault
+        return [f"whether its end was cut off could not be checked: {fault}"]
     from tasks.registry.aliases import check_tail
     from tasks.registry.mlflow_registry import MlflowRegistry
+    from tasks.registry.reconcile import known_models, stranger_note
 
     registry = MlflowRegistry(machine.mlflow_url)
     for name in sorted({entry.model_name for entry in entries}):
         check_tail(registry, ledger, name)
-    return None
+    return [stranger_note(name) for name in known_models(registry, ledger).strangers]
 
 
 def _line(entry: Entry) -> str:
@@ -75,4 +75,6 @@ def _line(entry: Entry) -> str:
     digests = ", ".join(
         f"{what} {digest[:12]}" for what, digest in (("artifact", entry.artifact_digest), ("report", entry.gate_report_digest)) if digest
     )
-    return f"{entry.seq:>4}  {entry.at[:19]}  {live}  [{entry.policy} by {entry.actor}] {entry.reason}{f'  ({digests})' if digests else ''}"
+    return (
+        f"{entry.seq:>4}  {entry.at[:19]}Z  {live}  [{entry.policy} by {entry.actor}] {entry.reason}{f'  ({digests})' if digests else ''}"
+    )

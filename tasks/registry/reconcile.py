@@ -6,7 +6,7 @@ from tasks.artifacts import Record
 from tasks.files import exclusive
 from tasks.ledger import RECONCILE, UNDO, Entry, Ledger
 from tasks.registry.aliases import check_tail, is_signed, mirror, mirrored_aliases, wanted_aliases
-from tasks.registry.port import VERDICT_TAG, Alias, Registry, adapter_name
+from tasks.registry.port import LEDGER_HEAD_TAG, VERDICT_TAG, Alias, Registry, adapter_name
 from tasks.registry.promote import was_rolled_out
 
 _ACTOR = "reconcile (no person)"
@@ -29,14 +29,35 @@ class Healed(Record):
     remark: Entry | None
 
 
-def known_models(registry: Registry, ledger: Ledger) -> list[str]:
-    """Models that the ledger names or that tunegate has registered versions of, sorted. Other people's models are not looked at.
+class Models(Record):
+    """Models that tunegate has registered versions of, by name.
+
+    Attributes:
+        ours: those that this ledger decides on, or nobody yet.
+        strangers: those whose versions are signed with entries of a ledger, of which this one has none. Several workspaces with ledgers of
+            their own may share one MLflow; or else all entries on such a model were cut off.
+    """
+
+    ours: tuple[str, ...]
+    strangers: tuple[str, ...]
+
+
+def known_models(registry: Registry, ledger: Ledger) -> Models:
+    """The models that can be reconciled, and those that must be left alone. Versions that tunegate did not register are not looked at.
 
     Raises:
         LedgerError: the ledger was tampered with.
         RegistryError: the registry does not answer.
     """
-    return sorted({entry.model_name for entry in ledger.entries()} | {listed.model_name for listed in registry.tagged(VERDICT_TAG)})
+    signed, registered = ({version.model_name for version in registry.tagged(tag)} for tag in (LEDGER_HEAD_TAG, VERDICT_TAG))
+    decided = {entry.model_name for entry in ledger.entries()}
+    strangers = signed - decided
+    return Models(ours=tuple(sorted(decided | registered - strangers)), strangers=tuple(sorted(strangers)))
+
+
+def stranger_note(model_name: str) -> str:
+    """What is to be said of a model that must be left alone."""
+    return f"{model_name} is left alone: another ledger decides on it, or all that this one said of it was cut off"
 
 
 def reconcile(registry: Registry, ledger: Ledger, model_name: str, lock: Path) -> Healed:

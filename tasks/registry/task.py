@@ -32,7 +32,7 @@ from tasks.registry.promote import (
     undo,
     was_rolled_out,
 )
-from tasks.registry.reconcile import Healed, known_models, reconcile
+from tasks.registry.reconcile import Healed, Models, known_models, reconcile
 from tasks.registry.reviewing import approval_tags, ask, is_overdue, note, point_challenger, reject, weigh
 from tasks.registry.rival import rival_of
 from tasks.registry.stamps import STAMP_KEY
@@ -284,7 +284,7 @@ def note_proof(evidence: Evidence) -> None:
 
 
 @task(name="find models", persist_result=False, cache_policy=NO_CACHE)
-def find_models() -> list[str]:
+def find_models() -> Models:
     """All models that the ledger or tunegate's versions name."""
     machine = read_machine()
     return known_models(_registry(machine), _ledger(machine))

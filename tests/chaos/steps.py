@@ -126,7 +126,7 @@ def rollout(ports: Ports, version: int) -> None:
 
 def reconciling(ports: Ports) -> None:
     """`flows.reconcile`."""
-    for model_name in known_models(ports.registry, ports.ledger):
+    for model_name in known_models(ports.registry, ports.ledger).ours:
         _serve(ports, reconcile(ports.registry, ports.ledger, model_name, ports.lock))
 
 

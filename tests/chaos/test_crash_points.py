@@ -118,6 +118,7 @@ def test_reconciling_heals_what_is_cut_off(theatre: Theatre, name: str, manner: 
     for place, ports in points(theatre.begin(case.before), case.run, manner):
         number += 1
         recorded = len(decisions(ports)) > len(case.before)
+        assert set(ports.registry.aliases(MODEL).values()) <= {entry.version for entry in decisions(ports)}, f"{place}: ahead of the ledger"
         reconciling(ports)
         must = None if manner != "killed" else case.done if recorded else next(iter(case.outcomes))
         require_right(ports, case, place, must)

@@ -1,13 +1,18 @@
 """The flow `reconcile` with real Prefect, MLflow and model servers, on a tiny random base."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from deployments.cli.ledger import show_ledger
 from flows.promotion import promotion
 from flows.reconcile import reconcile
 from pipeline_config.environment import Machine
+from pipeline_config.errors import LedgerError
 from tasks.deploy.client import ModelServer
+from tasks.files import ledger_path
 from tasks.ledger import RECONCILE
 from tasks.registry.port import LEDGER_HEAD_TAG, ROLLED_OUT_TAG
 from tests.machines import free_ports
@@ -43,6 +48,25 @@ def test_a_moved_alias_is_put_back_and_recorded_and_an_unloaded_version_served_a
     assert remark is not None
     assert (remark.policy, remark.version, remark.concerns) == (RECONCILE, 2, f"{stage.model}-v3")
     assert stage.live() == stage.answers() == f"{stage.model}-v2"
+
+
+def test_the_command_asks_the_registry_whether_the_end_was_cut_off(
+    stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show_ledger(stage.machine, stage.model, None)
+    out = capsys.readouterr().out
+    assert f"{stage.model}-v2" in out
+    assert "cut off" not in out
+
+    cut = stage.machine.model_copy(update={"workspace": tmp_path / "cut"})
+    (tmp_path / "cut").mkdir()
+    with closing(sqlite3.connect(stage.ledger.where)) as whole, closing(sqlite3.connect(ledger_path(cut.workspace))) as copy:
+        whole.backup(copy)
+        copy.execute("DROP TRIGGER entries_never_go")
+        copy.execute("DELETE FROM entries WHERE seq = (SELECT max(seq) FROM entries)")
+        copy.commit()
+    with pytest.raises(LedgerError, match=f"{stage.model}-v2 is signed with"):
+        show_ledger(cut, stage.model, None)
 
 
 def test_a_server_that_is_down_is_said_and_takes_nothing_back(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,3 +114,19 @@ def test_a_live_version_that_was_deleted_is_said(tmp_path: Path) -> None:
 )
 def test_a_name_means_a_version_of_its_own_model_only(name: str, version: int | None) -> None:
     assert version_in(name, MODEL) == version
+
+
+def test_a_tampered_row_stops_every_promotion_and_undo(tmp_path: Path) -> None:
+    site = Site(tmp_path, 2)
+    third = site.add(3)
+    with sqlite3.connect(site.ledger.where) as connection:
+        connection.execute("DROP TRIGGER entries_never_change")
+        connection.execute("UPDATE entries SET actor = 'somebody else' WHERE seq = 1")
+    connection.close()
+    for attempt in (
+        lambda: site.promote(third),
+        lambda: undo(site.registry, site.ledger, site.versions[1], "", tmp_path / "lock"),
+    ):
+        with pytest.raises(LedgerError, match=r"entry 1 .*does not match its hash"):
+            attempt()
+    assert site.registry.aliases(MODEL) == {"champion": 2, "previous": 1}

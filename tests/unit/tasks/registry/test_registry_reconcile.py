@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline_config.errors import LedgerError, RegistryError
-from tasks.ledger import RECONCILE, UNDO
+from tasks.ledger import RECONCILE, UNDO, Ledger
 from tasks.registry.promote import note_rolled_out, undo
 from tasks.registry.reconcile import Healed, known_models, reconcile
 from tests.unit.tasks.registry.test_registry_aliases import Site
@@ -55,13 +55,22 @@ def test_the_alias_of_a_reviewer_is_left_alone(site: Site) -> None:
 def test_an_alias_of_a_model_that_was_never_promoted_is_taken_away(site: Site) -> None:
     site.add(1, "intents")
     site.registry.set_alias("intents", "champion", 1)
-    assert known_models(site.registry, site.ledger) == ["intents", MODEL]
+    assert known_models(site.registry, site.ledger).ours == ("intents", MODEL)
     healed = heal(site, "intents")
     assert (healed.live, healed.rolled_out) == (None, True)
     assert healed.remark is not None
     assert (healed.remark.version, healed.remark.concerns) == (None, "intents-v1")
     assert site.registry.aliases("intents") == {}
     assert site.ledger.live("intents") is None
+
+
+def test_a_model_that_another_ledger_decides_on_is_left_alone(site: Site, tmp_path: Path) -> None:
+    mine = Ledger(tmp_path / "mine.sqlite")
+    assert known_models(site.registry, mine).ours == ()
+    assert known_models(site.registry, mine).strangers == (MODEL,)
+    site.add(1, "intents")
+    assert known_models(site.registry, mine).ours == ("intents",)
+    assert known_models(site.registry, site.ledger).strangers == ()
 
 
 def test_a_version_that_was_taken_back_is_named(site: Site) -> None:
