@@ -14,7 +14,7 @@ TUNEGATE := $(BIN)/tunegate
 OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config "$(CONFIG)") $(if $(SET),--set "$(SET)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps run-pipeline validate up down status deploy rollback pull ledger config-show test test-fast test-methods bench-data bench-train bench-methods bench-overfit bench-gates bench-eval bench-augment peers lint clean
+.PHONY: help setup system-deps run-pipeline validate up down status deploy review rollback pull ledger config-show test test-fast test-methods test-chaos bench-data bench-train bench-methods bench-overfit bench-gates bench-eval bench-augment peers lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
@@ -55,7 +55,7 @@ run-pipeline: $(READY) ## the main job: data to production, if the gates pass
 validate: $(READY) ## check the data and stop there
 	@$(TUNEGATE) validate $(OPTIONS)
 
-up: $(READY) ## start Prefect, its worker, MLflow and the model server
+up: $(READY) ## start Prefect, its worker, MLflow, the model server and what watches for approvals
 	@$(TUNEGATE) up
 
 down: $(READY) ## stop what `up` started
@@ -64,8 +64,11 @@ down: $(READY) ## stop what `up` started
 status: $(READY) ## say what is up, and where
 	@$(TUNEGATE) status
 
-deploy: $(READY) ## register the Prefect deployments: finetune (weekly, paused), promotion, rollout
+deploy: $(READY) ## register the Prefect deployments: finetune (weekly, paused), promotion, rollout, rollback, reconcile and sweep (each quarter of an hour)
 	@$(TUNEGATE) deploy
+
+review: $(READY) ## what awaits a decision: verdict, figures beside the champion's, gates, links
+	@$(TUNEGATE) review $(if $(MODEL),--model "$(MODEL)")
 
 rollback: $(READY) ## back to the version before, or to VERSION; say WHY="..."
 	@$(TUNEGATE) rollback $(VERSION) --why "$(WHY)" $(if $(MODEL),--model "$(MODEL)")
@@ -80,7 +83,7 @@ config-show: $(READY) ## print the configuration that a run would use
 	@$(TUNEGATE) config show $(OPTIONS)
 
 # As the pipeline's own processes: tests share the cores with the servers that they start.
-test test-fast test-methods: export GOMP_SPINCOUNT ?= 3000
+test test-fast test-methods test-chaos: export GOMP_SPINCOUNT ?= 3000
 # Tests are read anew on each run otherwise, which is a tenth of the fast ones' time. Empty means no.
 test-fast: export PYTHONDONTWRITEBYTECODE :=
 
@@ -93,6 +96,9 @@ test-fast: $(READY) ## unit and architecture tests in less than a minute; proper
 
 test-methods: $(READY) ## smoke with each of the seven methods on the embedded base, to the endpoint; about ten minutes
 	@$(BIN)/python -m pytest tests/e2e/test_each_method.py
+
+test-chaos: $(READY) ## promotion and rollback, cut off after every call, killed for real, and fifty at a time; says how many points
+	@$(BIN)/python -m pytest tests/chaos
 
 bench-data: $(READY) ## data preparation at a million rows, into benchmarks/results/data.json; BANKING77_DIR as for that preset
 	@$(BIN)/python -m benchmarks.data

@@ -24,7 +24,7 @@ _SECONDS = 180
 
 
 def register_deployments(machine: Machine, say: Callable[[str], None]) -> bool:
-    """Registers all deployments unless the server has them as they are now. What a person paused or switched on stays so.
+    """Registers all deployments unless the server has them as they are now. What a person paused, switched on or off stays so.
 
     Returns:
         Whether anything had to be registered.
@@ -105,14 +105,15 @@ def _indented(output: str) -> str:
 
 
 def _keep_choices(client: httpx.Client, before: dict[str, dict[str, Any] | None]) -> None:
-    """`prefect deploy` unpauses, and sets each schedule to what the file says; what a person paused or switched on is put back."""
+    """`prefect deploy` unpauses, and sets each schedule to what the file says; what a person paused, switched on or off is put back."""
     for name, old in before.items():
         if old is None:
             continue
         new = client.get(f"/deployments/name/{name}").raise_for_status().json()
         if old["paused"] and not new["paused"]:
             client.patch(f"/deployments/{new['id']}", json={"paused": True}).raise_for_status()
-        was_on = {schedule["slug"] for schedule in old["schedules"] if schedule["active"]}
+        chosen = {schedule["slug"]: schedule["active"] for schedule in old["schedules"]}
         for schedule in new["schedules"]:
-            if schedule["slug"] in was_on and not schedule["active"]:
-                client.patch(f"/deployments/{new['id']}/schedules/{schedule['id']}", json={"active": True}).raise_for_status()
+            active = chosen.get(schedule["slug"], schedule["active"])
+            if active != schedule["active"]:
+                client.patch(f"/deployments/{new['id']}/schedules/{schedule['id']}", json={"active": active}).raise_for_status()

@@ -7,7 +7,11 @@
 | `TUNEGATE_WORK_POOL` | process work pool of the deployments | `tunegate` |
 | `PREFECT_API_URL` | a Prefect server of your own; none is started then | local |
 | `MLFLOW_TRACKING_URI` | an MLflow server of your own; none is started then | local |
+| `TUNEGATE_MLFLOW_APP` | app of the local MLflow server, such as `tunegate-auth` for logins | none: no logins |
+| `TUNEGATE_STAMP_KEY` | secret by which that app signs who decided; the workers need it, too | none: no name is believed |
+| `MLFLOW_TRACKING_USERNAME`, `MLFLOW_TRACKING_PASSWORD` | how this machine logs in to MLflow; read by MLflow's client | none |
 | `PREFECT_HOME` | Prefect's own files and its SQLite database | `services/prefect` in the workspace |
+| `TUNEGATE_LEDGER_URL` | a Postgres database for the ledger, `postgresql://...`; for more than one host | a SQLite file in the workspace |
 | `HF_HOME` | Hugging Face's cache | theirs |
 | `NLTK_DATA` | folders in which WordNet is looked for as well | none |
 """
@@ -17,7 +21,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from pipeline_config.base import Section
 from pipeline_config.errors import ConfigError
@@ -60,6 +64,8 @@ class Machine(Section):
     work_pool: str = Field("tunegate", min_length=1)
     own_prefect_url: str | None = None
     own_mlflow_url: str | None = None
+    mlflow_app: str | None = Field(None, min_length=1)
+    ledger_url: SecretStr | None = None  # it may hold a password
 
     @property
     def prefect_api_url(self) -> str:
@@ -95,6 +101,8 @@ class Machine(Section):
             "PREFECT_API_URL": self.prefect_api_url,
             "MLFLOW_TRACKING_URI": self.mlflow_url,
             "PREFECT_HOME": str(self.prefect_home),
+            **({"TUNEGATE_MLFLOW_APP": self.mlflow_app} if self.mlflow_app else {}),
+            "TUNEGATE_LEDGER_URL": "" if self.ledger_url is None else self.ledger_url.get_secret_value(),
             **{name: str(getattr(self, field)) for field, name in _PORTS.items()},
         }
 
@@ -125,7 +133,7 @@ def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
     """Reads the table at the top of this module.
 
     Raises:
-        ConfigError: a port is not a number between 1 and 65535.
+        ConfigError: a port is not a number between 1 and 65535, or the ledger's address is none of a Postgres database.
     """
     source = os.environ if environ is None else environ
     workspace = Path(source.get("TUNEGATE_WORKSPACE", "workspace")).absolute()
@@ -136,12 +144,15 @@ def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
                 "workspace": workspace,
                 "prefect_home": source.get("PREFECT_HOME", workspace / "services" / "prefect"),
                 "work_pool": source.get("TUNEGATE_WORK_POOL", "tunegate"),
+                "mlflow_app": source.get("TUNEGATE_MLFLOW_APP") or None,
+                "ledger_url": source.get("TUNEGATE_LEDGER_URL") or None,
                 **values,
             }
         )
     except ValidationError as error:
         faults = [f"{_PORTS.get(str(e['loc'][0]), e['loc'][0])}={e['input']!r}: {e['msg']}" for e in error.errors()]
         raise ConfigError.of_faults(faults, where="environment variables") from error
+    _require_postgres(machine.ledger_url)
     local_prefect, local_mlflow = machine.prefect_api_url, machine.mlflow_url
     prefect, mlflow = source.get("PREFECT_API_URL"), source.get("MLFLOW_TRACKING_URI")
     return machine.model_copy(
@@ -150,6 +161,15 @@ def read_machine(environ: Mapping[str, str] | None = None) -> Machine:
             "own_mlflow_url": mlflow if mlflow and mlflow != local_mlflow else None,
         }
     )
+
+
+def _require_postgres(url: SecretStr | None) -> None:
+    scheme = url.get_secret_value().partition("://")[0] if url is not None else "postgresql"
+    if scheme not in ("postgresql", "postgres"):
+        raise ConfigError(
+            f"the ledger cannot be kept at an address that begins with {scheme!r:.40}", where="TUNEGATE_LEDGER_URL",
+            expected="postgresql://user:password@host:5432/database", hint="unset it to have a SQLite file in the workspace",
+        )  # fmt: skip
 
 
 def read_secret(name: str) -> str | None:

@@ -407,6 +407,16 @@ class GateReport(Record):
     rejudges: str | None = None
 
 
+class JudgedFigures(Record):
+    """Figures of a version and of what it was compared with, among its evidence; `champion` is null where nothing was live."""
+
+    rows: int
+    base: Figures
+    tuned: Figures
+    champion: Figures | None
+    champion_name: str | None
+
+
 class GateEvidence(Record):
     """A stored gate report: where it lies and what its bytes hash to."""
 
@@ -445,7 +455,7 @@ class Rival(Record):
 
 
 class PromotionOutcome(Record):
-    """How the promotion run ended: `Promoted`, `AwaitingApproval`, `Refused`, or any state name of Prefect's."""
+    """How the promotion run ended: `Promoted`, `AwaitingApproval`, `Rejected`, `Refused`, or any state name of Prefect's."""
 
     state: str
     message: str | None

@@ -3,16 +3,17 @@
 Its head is the desired state: the model server reads it on every request. MLflow's aliases only mirror it.
 """
 
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from pydantic import SecretStr
 
 from pipeline_config.errors import LedgerError
 from tasks.artifacts import Record
-from tasks.files import sha256_json
+from tasks.files import ledger_path, sha256_json
+from tasks.ledger_book import LAST, Book, Row
+from tasks.ledger_sqlite import SqliteBook
 
 GENESIS = "0" * 64
 """Previous hash of the first entry."""
@@ -23,36 +24,25 @@ UNDO = "undo"
 ROLLBACK = "rollback"
 """Policy of an entry by which a person goes back to a version that was live before."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (
-    seq INTEGER PRIMARY KEY,
-    at TEXT NOT NULL,
-    model_name TEXT NOT NULL,
-    version INTEGER,
-    adapter_name TEXT,
-    artifact_digest TEXT,
-    gate_report_digest TEXT,
-    actor TEXT NOT NULL,
-    policy TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    previous_hash TEXT NOT NULL,
-    hash TEXT NOT NULL
-) STRICT;
-CREATE INDEX IF NOT EXISTS entries_by_model ON entries (model_name, seq);
-CREATE TRIGGER IF NOT EXISTS entries_never_change BEFORE UPDATE ON entries
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS entries_never_go BEFORE DELETE ON entries
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER IF NOT EXISTS entries_only_follow BEFORE INSERT ON entries
-    WHEN NEW.seq <> (SELECT coalesce(max(seq), 0) + 1 FROM entries)
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-"""
+REJECTION = "rejection"
+"""Policy of an entry that records a reviewer's no; it changes nothing about what is live."""
+
+RECONCILE = "reconcile"
+"""Policy of an entry that records that aliases were put back; it changes nothing about what is live."""
+
+REMARKS = (REJECTION, RECONCILE)
+"""Policies of entries that only remark on a model: they repeat what is live, and no question about what is live looks at them."""
+
+_ALL = "SELECT * FROM entries ORDER BY seq"
+_DECISIONS = "policy NOT IN ('rejection', 'reconcile')"
 
 
 class Entry(Record):
     """One decision. `version` is what is live from then on; with null, nothing of this model is, and the three fields after it are null.
 
-    `at` is UTC in ISO 8601. `hash` is the SHA-256 of the canonical JSON of all other fields, `previous_hash` that of the entry before.
+    `at` is UTC in ISO 8601. `concerns` is the adapter name of the version that the decision is about, where that is not the live one.
+    `hash` is the SHA-256 of the canonical JSON of all other fields, without `concerns` where it is null; `previous_hash` is that of the
+    entry before.
     """
 
     seq: int
@@ -67,23 +57,28 @@ class Entry(Record):
     reason: str
     previous_hash: str
     hash: str
+    concerns: str | None = None
 
 
 class Ledger:
-    """The ledger in one SQLite file. Any number of threads and processes may use it at once.
+    """The ledger, in one SQLite file or in a Postgres database. Any number of threads and processes may use it at once.
 
     Args:
-        path: the file; made if there is none.
+        place: the file, made if there is none, or the database's URL.
         clock: the present time, with a time zone.
+
+    Raises:
+        LedgerError: the file or the database cannot be used.
+        ConfigError: the driver for the database is not installed.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self.path = path
-        self._clock = clock
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self._open("rwc") as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.executescript(_SCHEMA)
+    def __init__(self, place: Path | str, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._book, self._clock = _open_book(place), clock
+
+    @property
+    def where(self) -> str:
+        """The file or the database, without its password."""
+        return self._book.where
 
     def append(
         self,
@@ -97,23 +92,26 @@ class Ledger:
         policy: str,
         reason: str,
         expected_head: int,
+        concerns: str | None = None,
     ) -> Entry:
         """Adds an entry after the one that the caller has seen.
 
         Args:
             expected_head: `seq` of the last entry that the caller knows of; 0 for an empty ledger.
+            concerns: adapter name of the version that the decision is about, where that is not `adapter_name`.
 
         Raises:
             LedgerError: somebody else has written since, or the last entry was tampered with.
         """
-        with self._open("rw") as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            last = _last(connection, "SELECT * FROM entries ORDER BY seq DESC LIMIT 1", ())
+        written: list[Entry] = []
+
+        def compose(row: Row | None) -> Row:
+            last = _read(row) if row else None
             seen = last.seq if last else 0
             if seen != expected_head:
                 raise LedgerError(
                     f"the ledger has moved on to entry {seen}",
-                    where=str(self.path),
+                    where=self.where,
                     expected=f"entry {expected_head} to be the last one",
                     hint="somebody else has promoted meanwhile; look at what is live and start again",
                 )
@@ -130,11 +128,37 @@ class Ledger:
                 "reason": reason,
                 "previous_hash": last.hash if last else GENESIS,
             }
-            entry = Entry.model_validate({**content, "hash": sha256_json(content)})
-            marks = ", ".join(f":{name}" for name in Entry.model_fields)
-            connection.execute(f"INSERT INTO entries ({', '.join(Entry.model_fields)}) VALUES ({marks})", entry.model_dump())
-            connection.execute("COMMIT")
-        return entry
+            # Left out where it is null, so that ledgers from before there was such a field still verify.
+            content |= {"concerns": concerns} if concerns is not None else {}
+            written.append(Entry.model_validate({**content, "hash": sha256_json(content)}))
+            return written[-1].model_dump()
+
+        self._book.add(compose)
+        return written[-1]
+
+    def remark(self, *, model_name: str, policy: str, actor: str, reason: str, concerns: str | None, expected_head: int) -> Entry:
+        """Adds an entry that changes nothing about what is live: it repeats what the model's last decision says.
+
+        Args:
+            policy: one of :data:`REMARKS`.
+            concerns: adapter name of the version that the remark is about; null if it is about none.
+
+        Raises:
+            LedgerError: as :meth:`append`.
+        """
+        live = self.live(model_name)
+        return self.append(
+            model_name=model_name,
+            version=live.version if live else None,
+            adapter_name=live.adapter_name if live else None,
+            artifact_digest=live.artifact_digest if live else None,
+            gate_report_digest=live.gate_report_digest if live else None,
+            actor=actor,
+            policy=policy,
+            reason=reason,
+            expected_head=expected_head,
+            concerns=concerns,
+        )
 
     def head(self) -> Entry | None:
         """The last entry over all models; null if there is none.
@@ -142,27 +166,33 @@ class Ledger:
         Raises:
             LedgerError: the entry does not match its own hash.
         """
-        with self._open("rw") as connection:
-            return _last(connection, "SELECT * FROM entries ORDER BY seq DESC LIMIT 1", ())
+        return self._first_of(LAST)
 
     def live(self, model_name: str) -> Entry | None:
-        """The last entry of a model; null if there is none. Nothing is live if its `version` is null.
+        """The last decision on a model; null if there is none. Nothing is live if its `version` is null.
 
         Raises:
             LedgerError: the entry does not match its own hash.
         """
-        with self._open("rw") as connection:
-            return _last(connection, "SELECT * FROM entries WHERE model_name = ? ORDER BY seq DESC LIMIT 1", (model_name,))
+        return self._first_of(f"SELECT * FROM entries WHERE model_name = ? AND {_DECISIONS} ORDER BY seq DESC LIMIT 1", model_name)
+
+    def newest(self) -> Entry | None:
+        """The last decision over all models; null if there is none.
+
+        Raises:
+            LedgerError: the entry does not match its own hash.
+        """
+        return self._first_of(f"SELECT * FROM entries WHERE {_DECISIONS} ORDER BY seq DESC LIMIT 1")
 
     def live_by_model(self) -> dict[str, Entry]:
-        """The last entry of every model, by the model's name.
+        """The last decision on every model, by the model's name.
 
         Raises:
             LedgerError: one of them does not match its own hash.
         """
-        with self._open("rw") as connection:
-            rows = connection.execute("SELECT * FROM entries WHERE seq IN (SELECT max(seq) FROM entries GROUP BY model_name) ORDER BY seq")
-            return {entry.model_name: entry for entry in map(_read, rows)}
+        newest = f"SELECT max(seq) FROM entries WHERE {_DECISIONS} GROUP BY model_name"
+        rows = self._book.select(f"SELECT * FROM entries WHERE seq IN ({newest}) ORDER BY seq")
+        return {entry.model_name: entry for entry in map(_read, rows)}
 
     def entries(self) -> list[Entry]:
         """All entries, oldest first, each held against its own hash.
@@ -170,8 +200,7 @@ class Ledger:
         Raises:
             LedgerError: an entry was tampered with.
         """
-        with self._open("rw") as connection:
-            return [_read(row) for row in connection.execute("SELECT * FROM entries ORDER BY seq")]
+        return [_read(row) for row in self._book.select(_ALL)]
 
     def verify(self) -> int:
         """Recomputes the whole chain.
@@ -183,40 +212,34 @@ class Ledger:
             LedgerError: names the first entry that was changed, removed or put in.
         """
         previous, count = GENESIS, 0
-        with self._open("rw") as connection:
-            for row in connection.execute("SELECT * FROM entries ORDER BY seq"):
-                count += 1
-                if row["seq"] != count:
-                    raise _broken(count, f"its place is taken by entry {row['seq']}")
-                entry = _read(row)
-                if entry.previous_hash != previous:
-                    raise _broken(count, "it does not follow the entry before it")
-                previous = entry.hash
+        for row in self._book.select(_ALL):
+            count += 1
+            if row["seq"] != count:
+                raise _broken(count, f"its place is taken by entry {row['seq']}")
+            entry = _read(row)
+            if entry.previous_hash != previous:
+                raise _broken(count, "it does not follow the entry before it")
+            previous = entry.hash
         return count
 
-    @contextmanager
-    def _open(self, mode: str) -> Iterator[sqlite3.Connection]:
-        """A connection of its own for each call, so that threads share nothing. Uncommitted changes are dropped on close."""
-        try:
-            connection = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=30, isolation_level=None)
-            connection.row_factory = sqlite3.Row
-            connection.text_factory = _text
-            try:
-                yield connection
-            finally:
-                connection.close()
-        except sqlite3.Error as error:
-            raise LedgerError(
-                f"the ledger cannot be used: {error}",
-                where=str(self.path),
-                expected="a readable and writable SQLite file made by tunegate",
-                hint="restore it from a backup; without it nothing can be served",
-            ) from error
+    def _first_of(self, query: str, *values: str) -> Entry | None:
+        rows = self._book.select(query, values)
+        return _read(rows[0]) if rows else None
+
+
+def open_ledger(workspace: Path, url: SecretStr | None) -> Ledger:
+    """The ledger of this machine: in the database that `TUNEGATE_LEDGER_URL` names, or else in the workspace.
+
+    Raises:
+        LedgerError: it cannot be used.
+    """
+    return Ledger(ledger_path(workspace) if url is None else url.get_secret_value())
 
 
 def live_at(entries: Sequence[Entry], moment: datetime) -> dict[str, Entry]:
     """The decision of each model that held at a time, by the model's name; those before its first one are left out."""
-    return {entry.model_name: entry for entry in entries if datetime.fromisoformat(entry.at) <= moment}
+    decisions = (entry for entry in entries if entry.policy not in REMARKS)
+    return {entry.model_name: entry for entry in decisions if datetime.fromisoformat(entry.at) <= moment}
 
 
 def standing(entries: Sequence[Entry], model_name: str) -> list[Entry]:
@@ -237,7 +260,7 @@ def _history(entries: Sequence[Entry], model_name: str) -> list[list[Entry]]:
     """What stood after each decision that was not undone, beginning with nothing."""
     history: list[list[Entry]] = [[]]
     for entry in entries:
-        if entry.model_name != model_name:
+        if entry.model_name != model_name or entry.policy in REMARKS:
             continue
         if entry.policy == UNDO:
             del history[max(1, len(history) - 1) :]
@@ -254,16 +277,18 @@ def _until(decisions: Sequence[Entry], version: int | None) -> list[Entry]:
     return list(decisions[:last])
 
 
-def _last(connection: sqlite3.Connection, query: str, values: tuple[str, ...]) -> Entry | None:
-    row = connection.execute(query, values).fetchone()
-    return _read(row) if row else None
+def _open_book(place: Path | str) -> Book:
+    if isinstance(place, Path):
+        return SqliteBook(place)
+    from tasks.ledger_postgres import PostgresBook
+
+    return PostgresBook(place)
 
 
-def _read(row: sqlite3.Row) -> Entry:
-    content: dict[str, Any] = dict(row)
+def _read(row: Row) -> Entry:
     try:
-        entry = Entry.model_validate(content, strict=True)
-        true_hash = sha256_json(entry.model_dump(exclude={"hash"}))
+        entry = Entry.model_validate(row, strict=True)
+        true_hash = sha256_json(entry.model_dump(exclude={"hash"} if entry.concerns is not None else {"hash", "concerns"}))
     except ValueError as error:
         raise _broken(row["seq"], "it holds values that were never written") from error
     if entry.hash != true_hash:
@@ -278,8 +303,3 @@ def _broken(seq: int, fault: str) -> LedgerError:
         expected="the entry as it was written",
         hint="restore the ledger from a backup; nothing that it says can be trusted",
     )
-
-
-def _text(content: bytes) -> str:
-    """Bytes that are not UTF-8 become characters that no hash accepts, so that a damaged entry is reported like any other."""
-    return content.decode("utf-8", "surrogateescape")

@@ -3,7 +3,8 @@
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from tasks.augment.operators import Candidate, Request
 from tasks.drawing import Sampling
 from tasks.generation import Answer
 from tasks.manifest import read_manifest
-from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, Alias, StoredBase
+from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, Alias, Listed, StoredBase
 from tasks.registry.sealing import require_files
 from tasks.rows import Message
 from tasks.tracking import MetricPoint, TrackedDataset, TrackedRun
@@ -23,18 +24,26 @@ class _Version:
     folder: Path
     tags: dict[str, str]
     description: str
+    created: datetime
 
 
 class FakeRegistry:
     """`tasks.registry.port.Registry` in a folder. `files` is where a version's bytes lie, for tests that damage them."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._root, self._clock = root, clock
         self._versions: dict[tuple[str, int], _Version] = {}
         self._aliases: dict[str, dict[str, int]] = {}
 
     def files(self, model_name: str, version: int) -> Path:
         return self._known(model_name, version).folder
+
+    def copy(self) -> "FakeRegistry":
+        """Another registry with the same versions, tags and aliases; from then on each goes its own way."""
+        other = FakeRegistry(self._root, self._clock)
+        other._versions = {key: replace(held, tags=dict(held.tags)) for key, held in self._versions.items()}
+        other._aliases = {name: dict(aliases) for name, aliases in self._aliases.items()}
+        return other
 
     def forget(self, model_name: str, version: int) -> None:
         """What deleting a version on its page does."""
@@ -58,7 +67,7 @@ class FakeRegistry:
             shutil.copyfile(path, folder / EVIDENCE_FOLDER / name)
         for name, path in (package or {}).items():
             shutil.copyfile(path, folder / name)
-        self._versions[model_name, version] = _Version(folder, dict(tags), description)
+        self._versions[model_name, version] = _Version(folder, dict(tags), description, self._clock())
         return version
 
     def find(self, model_name: str, artifact_digest: str, gate_report_digest: str) -> int | None:
@@ -73,6 +82,24 @@ class FakeRegistry:
     def tags(self, model_name: str, version: int) -> dict[str, str] | None:
         held = self._versions.get((model_name, version))
         return dict(held.tags) if held else None
+
+    def look(self, model_name: str, version: int) -> Listed | None:
+        held = self._versions.get((model_name, version))
+        return Listed(model_name=model_name, version=version, created=held.created, tags=dict(held.tags)) if held else None
+
+    def tagged(self, key: str) -> list[Listed]:
+        everything = [Listed(model_name=name, version=n, created=h.created, tags=dict(h.tags)) for (name, n), h in self._versions.items()]
+        return sorted(
+            (listed for listed in everything if key in listed.tags), key=lambda listed: (listed.created, listed.version), reverse=True
+        )
+
+    def read(self, model_name: str, version: int, path: str) -> bytes | None:
+        held = self._versions.get((model_name, version))
+        return (held.folder / path).read_bytes() if held and (held.folder / path).is_file() else None
+
+    def delete_tag(self, model_name: str, version: int, key: str) -> None:
+        """What the bin beside a tag does on a version's page."""
+        self._known(model_name, version).tags.pop(key, None)
 
     def set_tag(self, model_name: str, version: int, key: str, value: str) -> None:
         self._known(model_name, version).tags[key] = value

@@ -32,12 +32,15 @@ def scratch_machine(workspace: Path, **variables: str) -> Machine:
 
 
 @contextmanager
-def running(workspace: Path) -> Iterator[Machine]:
+def running(workspace: Path, **variables: str) -> Iterator[Machine]:
     """Real Prefect server, worker, MLflow server and model server in a workspace of their own.
 
     This process sees that machine as well, and the user's own servers are out of its reach.
+
+    Args:
+        variables: environment variables that the machine shall be read from.
     """
-    machine = scratch_machine(workspace)
+    machine = scratch_machine(workspace, **variables)
     machine.prefect_home.mkdir(parents=True)  # Prefect warns at its import when it cannot make it
     with _environment_of(machine), _prefect_of(machine):
         try:

@@ -91,6 +91,7 @@ class Candidate:
     tags: dict[str, str] = field(default_factory=dict)
     parity: list[dict[str, Any]] = field(default_factory=list)
     base: BaseIdentity = BASE
+    description: str = ""
 
     def register(self, registry: Registry, run_id: str, model_name: str = MODEL) -> int:
         """Writes artifact and evidence, and registers them."""
@@ -118,7 +119,7 @@ class Candidate:
             GATE_REPORT_TAG: sha256_file(files[GATE_REPORT]),
             RUN_TAG: run_id,
         }
-        return registry.register(model_name, run_id, artifact, files, tags | self.tags, "")
+        return registry.register(model_name, run_id, artifact, files, tags | self.tags, self.description)
 
 
 def _gate(kind: str, outcome: Literal["pass", "fail", "hold", "not_applicable"]) -> GateResult:

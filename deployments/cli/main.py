@@ -118,6 +118,14 @@ def pull(version: PulledVersion, folder: Folder, merged: Merged = False, dtype: 
 
 
 @app.command()
+def review(model: Model = None) -> None:
+    """List what awaits a decision, with verdict, figures beside the champion's, gates, and where to decide."""
+    from deployments.cli.review import review as show_what_waits
+
+    show_what_waits(read_machine(), model)
+
+
+@app.command()
 def ledger(at: At = None, model: Model = None) -> None:
     """Verify the production ledger and print it, or what was live at a time. Exits 1 if it was tampered with."""
     from deployments.cli.ledger import show_ledger

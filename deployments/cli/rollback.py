@@ -9,8 +9,7 @@ from deployments.registration import register_deployments
 from deployments.services.lifecycle import up
 from pipeline_config.environment import Machine
 from pipeline_config.errors import ConfigError
-from tasks.files import ledger_path
-from tasks.ledger import Ledger
+from tasks.ledger import open_ledger
 
 
 def roll_back(version: str | None, why: str, model_name: str | None, machine: Machine) -> int:
@@ -26,7 +25,7 @@ def roll_back(version: str | None, why: str, model_name: str | None, machine: Ma
     """
     if not why.strip():
         raise ConfigError("no reason is given", where="--why", expected="a sentence for whoever asks a year later")
-    live = Ledger(ledger_path(machine.workspace)).live_by_model()
+    live = open_ledger(machine.workspace, machine.ledger_url).live_by_model()
     model, number = read_target(version, model_name, sorted(live))
     machine.apply()
     up(machine, _say)

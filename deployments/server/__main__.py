@@ -5,9 +5,9 @@ import uvicorn
 from deployments.server.app import create_app
 from pipeline_config.environment import LOOPBACK, Machine, read_machine
 from pipeline_config.model import ModelConfig
-from tasks.files import ledger_path, version_cache
+from tasks.files import version_cache
 from tasks.generation import Engine
-from tasks.ledger import Ledger
+from tasks.ledger import open_ledger
 from tasks.manifest import BaseIdentity
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     machine = read_machine()
     cache = version_cache(machine.workspace)
     cache.mkdir(parents=True, exist_ok=True)
-    app = create_app(lambda base: _open(base, machine), Ledger(ledger_path(machine.workspace)), cache)
+    app = create_app(lambda base: _open(base, machine), open_ledger(machine.workspace, machine.ledger_url), cache)
     uvicorn.run(app, host=LOOPBACK, port=machine.server_port, log_level="info")
 
 

@@ -19,7 +19,7 @@ Mask = Callable[[Sequence[Message]], tuple[list[Message], Mapping[str, int]]]
 """Messages as a version's training rows were, and how many of each kind of personal data were masked."""
 
 CHAMPION = "champion"
-"""Name of whatever the ledger's last entry made live."""
+"""Name of whatever the ledger's last decision made live."""
 
 MODEL_FOLDER = "model"
 """Where a version's copy has its artifact."""
@@ -133,8 +133,8 @@ class Shelf:
     def names(self) -> dict[str, str]:
         """Every name that can be asked for, and the adapter behind it."""
         live = {model: entry.adapter_name for model, entry in self._ledger.live_by_model().items() if entry.adapter_name is not None}
-        head = self._ledger.head()
-        champion = {CHAMPION: head.adapter_name} if head is not None and head.adapter_name is not None else {}
+        newest = self._ledger.newest()
+        champion = {CHAMPION: newest.adapter_name} if newest is not None and newest.adapter_name is not None else {}
         return {name: name for name in [*self.adapters(), *live.values()]} | champion | live
 
     def load_live(self) -> None:
@@ -159,10 +159,10 @@ class Shelf:
     def _meaning(self, name: str) -> tuple[str, str | None]:
         """Adapter name and artifact digest that a name stands for; the digest is null if the ledger has no say in it."""
         if name == CHAMPION:
-            head = self._ledger.head()
-            if head is None:
+            newest = self._ledger.newest()
+            if newest is None:
                 raise NotServableError("nothing was promoted yet")
-            return _live_version(head)
+            return _live_version(newest)
         live = self._ledger.live_by_model()
         if name in live:
             return _live_version(live[name])

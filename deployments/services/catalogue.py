@@ -6,12 +6,13 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from deployments.services.health import mlflow_fault, model_server_fault, prefect_fault, worker_fault
+from deployments.services.health import mlflow_fault, model_server_fault, prefect_fault, watcher_fault, worker_fault
 from deployments.services.prefect_api import ensure_pool
 from deployments.services.processes import services_folder
-from pipeline_config.environment import LOOPBACK, Machine
+from pipeline_config.environment import LOOPBACK, Machine, read_secret
 from pipeline_config.errors import ServiceError
 from tasks.files import sha256_json
+from tasks.registry.stamps import STAMP_KEY
 
 CONCURRENT_RUNS = 8
 """Flow runs of the worker at one time. More than two: `finetune` waits for `promotion`, which waits for `rollout`."""
@@ -57,7 +58,7 @@ def catalogue(machine: Machine) -> list[Service]:
     Raises:
         ServiceError: MLflow is set to something that is not a server.
     """
-    return [_prefect(machine), _mlflow(machine), _model_server(machine), _worker(machine)]
+    return [_prefect(machine), _mlflow(machine), _model_server(machine), _worker(machine), _approvals(machine)]
 
 
 def _prefect(machine: Machine) -> Service:
@@ -99,12 +100,37 @@ def _mlflow(machine: Machine) -> Service:
         name="mlflow",
         url=machine.mlflow_url,
         fault=fault,
-        command=(*_module("mlflow"), "server", "--host", LOOPBACK, "--port", str(machine.mlflow_port), "--workers", "1", *stores),
+        command=(
+            *_module("mlflow"),
+            "server",
+            "--host",
+            LOOPBACK,
+            "--port",
+            str(machine.mlflow_port),
+            "--workers",
+            "1",
+            *stores,
+            *_app(machine),
+        ),
         variables={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # job schedulers that nobody needs here
         port=machine.mlflow_port,
         setting="TUNEGATE_MLFLOW_PORT",
         prepare=lambda: folder.mkdir(parents=True, exist_ok=True),
     )
+
+
+def _app(machine: Machine) -> tuple[str, ...]:
+    """Logins, if they are asked for. What the server would only say in its log after a while is said here."""
+    if machine.mlflow_app is None:
+        return ()
+    needed = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "any", STAMP_KEY: "tunegate-auth"}
+    missing = [name for name, app in needed.items() if app in ("any", machine.mlflow_app) and not read_secret(name)]
+    if missing:
+        raise ServiceError(
+            f"MLflow's app {machine.mlflow_app} lacks {' and '.join(missing)}", where="TUNEGATE_MLFLOW_APP",
+            expected="a secret in each of these variables", hint="docs/guides/review.md tells how logins are set up",
+        )  # fmt: skip
+    return ("--app-name", machine.mlflow_app)
 
 
 def _model_server(machine: Machine) -> Service:
@@ -129,6 +155,16 @@ def _worker(machine: Machine) -> Service:
         variables={"PREFECT_WORKER_QUERY_SECONDS": "1"},
         needs=("prefect",),
         prepare=lambda: ensure_pool(machine),
+    )
+
+
+def _approvals(machine: Machine) -> Service:
+    return Service(
+        name="approvals",
+        url=f"{machine.mlflow_url}/#/models",
+        fault=lambda since: watcher_fault(machine, since),
+        command=_module("deployments.watcher"),
+        needs=("prefect", "mlflow"),
     )
 
 

@@ -1,18 +1,24 @@
 """Questions to a running service. Each answers with None when it is well and is what it should be, else with what is wrong."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from deployments.services.prefect_api import open_client
+from deployments.services.processes import services_folder
 from pipeline_config.environment import Machine
+from tasks.files import read_json
 
 _SECONDS = 5.0
 MODEL_SERVER = "tunegate-model-server"
 """What the model server calls itself in its answer to `GET /health`."""
+_SILENT_AFTER = 60.0
+"""Seconds without a look after which the watcher is unwell; a single look may have to wait for a slow server."""
 
 
 def prefect_fault(machine: Machine) -> str | None:
@@ -71,6 +77,29 @@ def worker_fault(machine: Machine, worker: str, since: float) -> str | None:
         return None if reported else f"worker {worker} has not reported to the Prefect server"
 
     return _answered(look)
+
+
+def watcher_mark(machine: Machine) -> Path:
+    """Where the watcher of approvals leaves the time of its last look, and what was wrong with it."""
+    return services_folder(machine.workspace) / "approvals.mark"
+
+
+def watcher_fault(machine: Machine, since: float) -> str | None:
+    """The watcher has looked lately, after its process was started, and was answered.
+
+    Args:
+        since: seconds since the epoch.
+    """
+    try:
+        mark = read_json(watcher_mark(machine))
+        at, fault = float(mark["at"]), str(mark["fault"])
+    except (OSError, ValueError, KeyError, TypeError):
+        at, fault = 0.0, ""
+    if at < since:
+        return "it has not looked yet"
+    if (silent := time.time() - at) > _SILENT_AFTER:
+        return f"it has not looked for {silent:.0f} s"
+    return fault or None
 
 
 def _client(url: str, *, own: bool) -> httpx.Client:

@@ -58,6 +58,14 @@ class ModelServer:
             raise ServiceError("another service answers", where=self._url, expected=SERVICE, hint="choose a free TUNEGATE_SERVER_PORT")
         return answer
 
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the versions in memory.
+
+        Raises:
+            ServiceError: the server does not answer.
+        """
+        return tuple(str(name) for name in self.health()["adapters"])
+
     def models(self) -> tuple[str, ...]:
         """Names that `model` may have.
 
@@ -117,7 +125,7 @@ class ModelServer:
         try:
             self._call("POST", path, body)
         except ServiceError:
-            if (adapter_name in self.health()["adapters"]) is not present:
+            if (adapter_name in self.adapters()) is not present:
                 raise
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:

@@ -1,6 +1,7 @@
 """The deploy stage as Prefect tasks: make the model server serve a version, prove it, make it follow the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prefect import task
@@ -8,12 +9,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.logging import get_run_logger
 
 from pipeline_config.environment import read_machine
-from pipeline_config.errors import ModelError, RolloutError, ServiceError
+from pipeline_config.errors import ServiceError
 from tasks.deploy.client import ModelServer
 from tasks.deploy.parity import prove_parity, read_parity
-from tasks.files import version_cache
+from tasks.deploy.switch import follow, load
+from tasks.files import exclusive, version_cache
 from tasks.ledger import Entry
-from tasks.manifest import read_manifest
 
 
 @task(name="load the version", persist_result=False, cache_policy=NO_CACHE)
@@ -23,28 +24,37 @@ def load_version(adapter_name: str, artifact: Path, timeout: float) -> None:
     Raises:
         RolloutError: the version's files are not whole; the server refuses, is silent, or does not mask what was masked in training.
     """
-    try:
-        with ModelServer(read_machine().server_url, timeout) as server:
-            kinds = read_manifest(artifact).masked_kinds
-            server.load(adapter_name, artifact)
-            require_masks(server, adapter_name, kinds)
-    except (ServiceError, ModelError) as error:
-        raise RolloutError(f"the version was not loaded: {error.what}", where=error.where, hint=error.hint) from error
+    with ModelServer(read_machine().server_url, timeout) as server:
+        load(server, adapter_name, artifact)
 
 
-def require_masks(server: ModelServer, adapter_name: str, kinds: Sequence[str]) -> None:
-    """Refuses a server that would show a version personal data which it was trained without.
+@contextmanager
+def one_at_a_time(model_name: str) -> Iterator[None]:
+    """Keeps other roll-outs of a model on this machine waiting: two proofs slow each other down, and an answer too late fails one."""
+    with exclusive(read_machine().workspace / f"rollout-{model_name}.lock"):
+        yield
+
+
+@task(name="ask the server", persist_result=False, cache_policy=NO_CACHE)
+def ask_server() -> tuple[str, ...]:
+    """Asks the model server which versions it has in memory.
 
     Raises:
-        RolloutError: the server does not say that it masks all of these kinds.
-        ServiceError: it does not answer.
+        ServiceError: nothing answers, or something else does.
     """
-    missing = sorted(set(kinds) - set(server.masks(adapter_name))) if kinds else []
-    if missing:
-        raise RolloutError(
-            f"the model server does not mask {', '.join(missing)} in requests", where=adapter_name,
-            expected="what was masked in training (data.sensitive) to be masked in serving", hint="serve it with tunegate's own server",
-        )  # fmt: skip
+    with ModelServer(read_machine().server_url) as server:
+        return server.adapters()
+
+
+@task(name="withdraw", persist_result=False, cache_policy=NO_CACHE)
+def withdraw(adapter_name: str) -> None:
+    """Makes the server forget a version that is not live.
+
+    Raises:
+        ServiceError: the version is live, or the server does not answer.
+    """
+    with ModelServer(read_machine().server_url) as server:
+        server.unload(adapter_name)
 
 
 @task(name="prove the switch", persist_result=False, cache_policy=NO_CACHE)
@@ -73,9 +83,7 @@ def follow_ledger(withdrawn: str, live: Entry | None) -> str | None:
     machine = read_machine()
     try:
         with ModelServer(machine.server_url) as server:
-            if live is not None and live.adapter_name is not None:
-                server.load(live.adapter_name, version_cache(machine.workspace) / live.adapter_name / "model")
-            server.unload(withdrawn)
+            follow(server, withdrawn, live, version_cache(machine.workspace))
     except ServiceError as error:
         get_run_logger().warning("the model server could not be told: %s", error.what)
         return error.what

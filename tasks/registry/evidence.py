@@ -9,7 +9,7 @@ import polars as pl
 from pipeline_config.errors import PromotionRefused
 from pipeline_config.loading import config_digest
 from pipeline_config.pipeline import PipelineConfig
-from tasks.artifacts import EvaluationResult, Figures, GateEvidence, PreparedData, RunContext
+from tasks.artifacts import EvaluationResult, Figures, GateEvidence, JudgedFigures, PreparedData, RunContext
 from tasks.files import MODEL_CARD, RUN_PAGE, run_folder, write_atomically, write_json
 from tasks.manifest import Manifest
 from tasks.methods.method import public_name
@@ -18,6 +18,7 @@ from tasks.registry.port import (
     CONFIG,
     EVIDENCE_FOLDER,
     EVIDENCE_TAG,
+    FIGURES,
     GATE_REPORT,
     GATE_REPORT_TAG,
     MODEL_FOLDER,
@@ -52,15 +53,24 @@ def collect(
         )  # fmt: skip
     written = Path(mkdtemp(dir=folder))
     write_json(written / CONFIG, config.as_json())
+    write_json(written / FIGURES, figures_of(evaluated).model_dump(mode="json"))
     predictions = evaluated.folder / PREDICTIONS
     write_parity(written / PARITY, prepared.folder / "test.parquet", predictions, config.deployment.parity_rows)
-    return {CONFIG: written / CONFIG, PARITY: written / PARITY, GATE_REPORT: judged.path, PREDICTIONS: predictions, **_pages(context)}
+    made = {name: written / name for name in (CONFIG, FIGURES, PARITY)}
+    return {**made, GATE_REPORT: judged.path, PREDICTIONS: predictions, **_pages(context)}
 
 
 def _pages(context: RunContext) -> dict[str, Path]:
     """The run's page and model card, those that there are."""
     folder = run_folder(context.workspace, context.run_id)
     return {name: folder / name for name in (RUN_PAGE, MODEL_CARD) if (folder / name).is_file()}
+
+
+def figures_of(evaluated: EvaluationResult) -> JudgedFigures:
+    """The figures that a reviewer compares."""
+    return JudgedFigures(
+        rows=evaluated.rows, base=evaluated.base, tuned=evaluated.tuned, champion=evaluated.champion, champion_name=evaluated.champion_name
+    )
 
 
 def write_parity(path: Path, test_rows: Path, predictions: Path, count: int) -> None:

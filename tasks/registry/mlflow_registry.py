@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipeline_config.errors import RegistryError
-from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, VERSION_FOLDER, Alias
+from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, VERSION_FOLDER, Alias, Listed
+
+_PAGE = 1000
+"""Versions in one answer."""
 
 
 class MlflowRegistry:
@@ -59,6 +63,36 @@ class MlflowRegistry:
         """See :meth:`tasks.registry.port.Registry.tags`."""
         found = self._version(model_name, version)
         return None if found is None else {str(key): str(value) for key, value in found.tags.items()}
+
+    def look(self, model_name: str, version: int) -> Listed | None:
+        """See :meth:`tasks.registry.port.Registry.look`."""
+        found = self._version(model_name, version)
+        return None if found is None else _listed(found)
+
+    def tagged(self, key: str) -> list[Listed]:
+        """See :meth:`tasks.registry.port.Registry.tagged`."""
+        found: list[Listed] = []
+        token: str | None = None
+        while token is None or token:
+            with self._speaking(f"search versions with tag {key}", "all models"):
+                page = self._client.search_model_versions(f"tags.`{key}` LIKE '%'", max_results=_PAGE, page_token=token)
+            found += [_listed(version) for version in page]
+            token = page.token or ""
+        return sorted(found, key=lambda listed: (listed.created, listed.version), reverse=True)
+
+    def read(self, model_name: str, version: int, path: str) -> bytes | None:
+        """See :meth:`tasks.registry.port.Registry.read`."""
+        from mlflow.artifacts import download_artifacts, list_artifacts
+
+        found = self._version(model_name, version)
+        if found is None:
+            return None
+        folder, _, name = f"{found.source}/{path}".rpartition("/")
+        with self._speaking(f"read {path} of version {version}", model_name), TemporaryDirectory() as place:
+            if name not in {Path(entry.path).name for entry in list_artifacts(artifact_uri=folder, tracking_uri=self._url)}:
+                return None
+            copy = download_artifacts(artifact_uri=f"{folder}/{name}", dst_path=place, tracking_uri=self._url)
+            return Path(copy).read_bytes()
 
     def set_tag(self, model_name: str, version: int, key: str, value: str) -> None:
         """See :meth:`tasks.registry.port.Registry.set_tag`."""
@@ -152,3 +186,12 @@ class MlflowRegistry:
                 where=f"{model_name} at {self._url}",
                 hint=f"open {self._url} and see whether the server answers and the version is there",
             ) from error
+
+
+def _listed(version: Any) -> Listed:
+    return Listed(
+        model_name=str(version.name),
+        version=int(version.version),
+        created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+        tags={str(key): str(value) for key, value in version.tags.items()},
+    )

@@ -1,6 +1,7 @@
 """Port: the model registry, as far as this pipeline needs one. What it holds is evidence; what is live is said by the ledger alone."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -22,7 +23,8 @@ EVIDENCE_MANIFEST = "evidence.json"
 """File of the evidence folder with the SHA-256 of every other file there and of the package (`tasks.registry.sealing`)."""
 
 GATE_REPORT, CONFIG, PREDICTIONS, PARITY = "gate_report.json", "config.json", "predictions.parquet", "parity.jsonl"
-"""Files of the evidence folder."""
+FIGURES = "figures.json"
+"""Files of the evidence folder. Versions from before there were figures have none."""
 
 VERDICT_TAG = "tunegate.verdict"
 ARTIFACT_TAG = "tunegate.artifact_digest"
@@ -34,10 +36,51 @@ RUN_TAG = "tunegate.run_id"
 STATUS_TAG, STATUS_REASON_TAG = "approval_status", "approval_reason"
 """Tags that a reviewer sets."""
 
+NOTE_TAG = "approval_note"
+"""The answer to a reviewer: what became of the decision, or what was wrong with it and what to type."""
+
+APPROVED_BY_TAG, REQUESTED_BY_TAG = "tunegate.approved_by", "tunegate.requested_by"
+"""Who was logged in when a reviewer's tag was set and when the version was registered: `tasks.registry.stamps`."""
+
+REQUESTER_TAG = "tunegate.requester"
+"""Who started the run, as the machine or Prefect names them: no proof."""
+
+POLICY_TAG, EXPIRES_TAG = "tunegate.approval_policy", "tunegate.approval_expires_hours"
+"""How the version is approved, for lists. What decides is the configuration among its evidence."""
+
+DECISION_TAG = "tunegate.decision"
+"""Which decision of a reviewer's was seen last, and what was done: `tasks.registry.watching`."""
+
+LEDGER_HEAD_TAG = "tunegate.ledger_head"
+"""Hash of the ledger's entry that was about this version last: `tasks.registry.aliases`."""
+
+ROLLED_OUT_TAG = "tunegate.rolled_out"
+"""Hash of the ledger's decision by which the model server was proven to serve this version."""
+
+
+class Listed(Record):
+    """A version as lists have it. `created` is when it was registered, with a time zone."""
+
+    model_name: str
+    version: int
+    created: datetime
+    tags: dict[str, str]
+
+    @property
+    def adapter_name(self) -> str:
+        """The name that the model server knows it by."""
+        return adapter_name(self.model_name, self.version)
+
 
 def adapter_name(model_name: str, version: int) -> str:
     """The name that the model server knows a version by. Versions are never numbered twice, so neither are names."""
     return f"{model_name}-v{version}"
+
+
+def version_in(name: str, model_name: str) -> int | None:
+    """The version that an adapter name stands for; null if it is no version of this model."""
+    number = name.removeprefix(f"{model_name}-v")
+    return int(number) if number != name and number.isdecimal() else None
 
 
 class Registry(Protocol):
@@ -69,6 +112,18 @@ class Registry(Protocol):
 
     def tags(self, model_name: str, version: int) -> dict[str, str] | None:
         """All tags of a version; null if there is no such version."""
+        ...
+
+    def look(self, model_name: str, version: int) -> Listed | None:
+        """A version with its tags and the time of its registration; null if there is no such version."""
+        ...
+
+    def tagged(self, key: str) -> list[Listed]:
+        """The versions of all models that have a tag, whatever its value; newest first."""
+        ...
+
+    def read(self, model_name: str, version: int, path: str) -> bytes | None:
+        """One file of a version, such as `evidence/gate_report.json`; null if the version or the file is not there."""
         ...
 
     def set_tag(self, model_name: str, version: int, key: str, value: str) -> None:

@@ -12,9 +12,11 @@ from pydantic import BaseModel, ValidationError
 from pipeline_config.deployment import DeploymentConfig
 from pipeline_config.errors import ModelError, PromotionRefused
 from pipeline_config.loading import stored_config_digest
+from pipeline_config.registry import Policy, RegistryConfig
 from tasks.artifacts import GateReport, Record
 from tasks.files import exclusive, read_json, sha256_file
 from tasks.manifest import read_manifest
+from tasks.registry.approval import Rules
 from tasks.registry.port import (
     ARTIFACT_TAG,
     CONFIG,
@@ -24,16 +26,12 @@ from tasks.registry.port import (
     GATE_REPORT_TAG,
     MODEL_FOLDER,
     PARITY,
-    STATUS_REASON_TAG,
-    STATUS_TAG,
     VERDICT_TAG,
     Registry,
     adapter_name,
 )
 from tasks.registry.sealing import broken_seal
 from tasks.verdict import verdict_of
-
-Policy = Literal["auto", "mlflow_review"]
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ class Evidence(Record):
     gate_report_digest: str
     evidence_digest: str | None = None
     report: GateReport
-    policy: Policy
+    rules: Rules
     deployment: DeploymentConfig
 
     @property
@@ -63,18 +61,22 @@ class Evidence(Record):
         return self.folder / EVIDENCE_FOLDER / PARITY
 
 
-class Approval(Record):
-    """What the version's approval policy says about it now."""
-
-    state: Literal["approved", "awaiting", "rejected"]
-    policy: Policy
-    actor: str
-    reason: str
-
-
 class _StoredRegistry(BaseModel):
+    """A version from before a key existed is held to that key's default."""
+
     model_name: str
     approval: Policy
+    approval_expires_hours: float | None = RegistryConfig().approval_expires_hours
+    requester_may_approve: bool = True
+    require_authenticated_reviewer: bool = False
+
+    def rules(self) -> Rules:
+        return Rules(
+            policy=self.approval,
+            expires_hours=self.approval_expires_hours,
+            requester_may_approve=self.requester_may_approve,
+            require_authenticated_reviewer=self.require_authenticated_reviewer,
+        )
 
 
 class _StoredConfig(BaseModel):
@@ -116,34 +118,9 @@ def verified_evidence(registry: Registry, model_name: str, version: int, cache: 
         gate_report_digest=tags[GATE_REPORT_TAG],
         evidence_digest=tags.get(EVIDENCE_TAG),
         report=report,
-        policy=config.registry.approval,
+        rules=config.registry.rules(),
         deployment=config.deployment,
     )
-
-
-def approve(registry: Registry, evidence: Evidence) -> Approval:
-    """Asks the version's approval policy.
-
-    Raises:
-        PromotionRefused: the version is gone.
-        RegistryError: the registry does not answer.
-    """
-    if evidence.policy == "auto":
-        return Approval(state="approved", policy="auto", actor="policy auto (no person)", reason="every gate passed; nobody was asked")
-    tags = registry.tags(evidence.model_name, evidence.version)
-    if tags is None:
-        raise _refused(evidence.adapter_name, "the version is gone", "a registered version")
-    status, reason = tags.get(STATUS_TAG), tags.get(STATUS_REASON_TAG, "")
-    state: Literal["approved", "awaiting", "rejected"] = "awaiting"
-    if status == "approved":
-        state, reason = "approved", reason or "no reason given"
-    elif status == "rejected":
-        state, reason = "rejected", reason or "no reason given"
-    elif status is None:
-        reason = f"set tag {STATUS_TAG} to approved or rejected on the version's page"
-    else:
-        reason = f"tag {STATUS_TAG} is {status!r}; type exactly approved or rejected"
-    return Approval(state=state, policy="mlflow_review", actor="unauthenticated (MLflow tag)", reason=reason)
 
 
 def fetch(registry: Registry, model_name: str, version: int, tags: Mapping[str, str], cache: Path) -> Path:

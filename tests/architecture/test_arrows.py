@@ -12,14 +12,15 @@ STAGES = ("data", "augment", "train", "evaluate", "registry", "deploy", "report"
 
 HOMES = {
     "pandera": {"tasks/data/schema.py"},
-    "mlflow": {"tasks/mlflow_tracking.py", "tasks/registry/mlflow_", "tasks/registry/package_pyfunc.py"},
+    "mlflow": {"tasks/mlflow_tracking.py", "tasks/registry/mlflow_", "tasks/registry/package_pyfunc.py", "deployments/mlflow_app.py"},
     "peft": {"tasks/methods/", "tasks/models.py", "tasks/registry/package_pyfunc.py"},
     "evaluate": {"tasks/evaluate/"},
     "fastapi": {"deployments/server/"},
     "typer": {"deployments/cli/"},
     "sklearn": {"tasks/evaluate/"},
     "gguf": {"tasks/models.py"},
-    "sqlite3": {"tasks/ledger.py", "tasks/augment/candidates.py"},
+    "sqlite3": {"tasks/ledger_sqlite.py", "tasks/augment/candidates.py"},
+    "psycopg": {"tasks/ledger_postgres.py"},
     "detect_secrets": {"tasks/credentials.py"},
     "ftfy": {"tasks/data/wording.py"},
     "huggingface_hub": {"tasks/models.py", "tasks/report/card.py"},

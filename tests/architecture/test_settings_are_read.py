@@ -30,6 +30,8 @@ HANDED_ON = "for_peft"
 
 READ_OTHERWISE = {
     ("PipelineConfig", "environment"): "`production` refuses approval policy `auto` when the configuration is loaded",
+    ("RegistryConfig", "requester_may_approve"): "taken from the version's stored configuration by `tasks.registry.verdict`",
+    ("RegistryConfig", "require_authenticated_reviewer"): "likewise",
     ("LoraSettings", "preset"): "is short for `r`, which is filled in when the configuration is loaded",
     ("TrainingConfig", "custom"): "for methods of other packages",
     **{("SensitiveConfig", kind): "policies are looked up by the kind that was found" for kind in KINDS},

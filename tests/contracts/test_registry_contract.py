@@ -1,6 +1,7 @@
 """What every registry promises, asked of the fake and of a real MLflow server."""
 
 import itertools
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,46 @@ def test_a_tag_can_be_set_and_changed(place: Place, artifact: Path, report: Path
     for status in ("approved", "rejected "):
         registry.set_tag(name, version, "approval_status", status)
         assert (registry.tags(name, version) or {})["approval_status"] == status
+
+
+def test_a_version_is_looked_at_with_its_tags_and_the_time_of_its_registration(place: Place, artifact: Path, report: Path) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=1)
+    version = add(place, artifact, report)
+    found = place.registry.look(place.name, version)
+    assert found is not None
+    assert (found.model_name, found.version, found.tags) == (place.name, version, place.registry.tags(place.name, version))
+    assert before <= found.created <= datetime.now(UTC) + timedelta(seconds=1)
+    assert place.registry.look(place.name, version + 1) is None
+
+
+def test_versions_are_found_by_a_tag_whatever_it_says(place: Place, artifact: Path, report: Path) -> None:
+    registry, tag = place.registry, f"tag-{place.name}"
+    for digest in ("a", "c", "d"):
+        add(place, artifact, report, digest * 64)
+    assert registry.tagged(tag) == []
+    for version, value in ((1, "approved"), (3, " odd 'text'\n")):
+        registry.set_tag(place.name, version, tag, value)
+    found = registry.tagged(tag)
+    assert [(listed.version, listed.tags[tag]) for listed in found] == [(3, " odd 'text'\n"), (1, "approved")]
+
+
+def test_one_file_of_a_version_can_be_read(place: Place, artifact: Path, report: Path) -> None:
+    version = add(place, artifact, report)
+    assert place.registry.read(place.name, version, "evidence/gate_report.json") == report.read_bytes()
+    assert place.registry.read(place.name, version, "evidence/other.json") is None
+    assert place.registry.read(place.name, version + 1, "evidence/gate_report.json") is None
+
+
+def test_versions_are_listed_by_a_tag_whatever_its_value(place: Place, artifact: Path, report: Path) -> None:
+    registry, name, key = place.registry, place.name, f"tunegate.{place.name}"
+    assert registry.tagged(key) == []
+    first, second, _ = (add(place, artifact, report, digest * 64) for digest in "acd")
+    for version, value in ((first, "x"), (second, "y")):
+        registry.set_tag(name, version, key, value)
+    listed = registry.tagged(key)
+    assert [(found.model_name, found.version, found.tags[key]) for found in listed] == [(name, second, "y"), (name, first, "x")]
+    assert listed[0].tags[ARTIFACT_TAG] == "c" * 64
+    assert listed[1].created <= listed[0].created <= datetime.now(UTC)
 
 
 def test_what_is_not_there_is_none_or_refused(place: Place, artifact: Path, report: Path, tmp_path: Path) -> None:

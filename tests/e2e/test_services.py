@@ -33,7 +33,9 @@ def test_all_services_are_up_and_a_second_call_changes_nothing(machine_up: Machi
     assert time.monotonic() - started < 2
     assert said == []
     assert again == before
-    assert [(service.name, service.state) for service in before] == [(n, "up") for n in ("prefect", "mlflow", "model-server", "worker")]
+    assert [(service.name, service.state) for service in before] == [
+        (n, "up") for n in ("prefect", "mlflow", "model-server", "worker", "approvals")
+    ]
 
 
 def test_all_services_listen_on_the_loopback_address_alone(machine_up: Machine) -> None:
@@ -114,8 +116,13 @@ def test_deployments_are_registered_once_and_keep_what_a_person_switched(machine
         assert finetune["parameters"] == {"preset": "demo"}
         assert {client.get(f"/deployments/name/{name}").json()["work_pool_name"] for name in deployment_names()} == {machine_up.work_pool}
 
+        healing = client.get("/deployments/name/reconcile/reconcile").raise_for_status().json()
+        assert [(found["schedule"]["cron"], found["active"]) for found in healing["schedules"]] == [("*/15 * * * *", True)]
+
         switch = f"/deployments/{finetune['id']}/schedules/{schedule['id']}"
+        other = f"/deployments/{healing['id']}/schedules/{healing['schedules'][0]['id']}"
         client.patch(switch, json={"active": True}).raise_for_status()
+        client.patch(other, json={"active": False}).raise_for_status()
         client.patch(f"/deployments/{finetune['id']}", json={"paused": True}).raise_for_status()
         try:
             assert register_deployments(machine_up, quiet) is False
@@ -123,9 +130,27 @@ def test_deployments_are_registered_once_and_keep_what_a_person_switched(machine
             assert register_deployments(machine_up, quiet) is True
             again = client.get("/deployments/name/finetune/finetune").json()
             assert (again["paused"], again["schedules"][0]["active"]) == (True, True)
+            assert client.get("/deployments/name/reconcile/reconcile").json()["schedules"][0]["active"] is False
         finally:
+            client.patch(other, json={"active": True}).raise_for_status()
             client.patch(f"/deployments/{finetune['id']}", json={"paused": False}).raise_for_status()
             client.patch(switch, json={"active": False}).raise_for_status()
+
+
+def test_a_schedule_that_a_person_switched_off_stays_off(machine_up: Machine) -> None:
+    register_deployments(machine_up, quiet)
+    with open_client(machine_up) as client:
+        sweep = client.get("/deployments/name/sweep/sweep").raise_for_status().json()
+        [schedule] = sweep["schedules"]
+        assert (schedule["schedule"]["cron"], schedule["active"]) == ("*/15 * * * *", True)
+        switch = f"/deployments/{sweep['id']}/schedules/{schedule['id']}"
+        client.patch(switch, json={"active": False}).raise_for_status()
+        try:
+            (services_folder(machine_up.workspace) / "deployments.json").unlink()
+            assert register_deployments(machine_up, quiet) is True
+            assert [s["active"] for s in client.get("/deployments/name/sweep/sweep").json()["schedules"]] == [False]
+        finally:
+            client.patch(switch, json={"active": True}).raise_for_status()
 
 
 def test_a_deleted_deployment_is_registered_again(machine_up: Machine) -> None:

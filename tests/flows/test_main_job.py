@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import httpx
@@ -236,10 +237,13 @@ def test_a_reviewer_decides_in_the_registry(machine_up: Machine, project: Path) 
     assert run.code == 5, run.output
     assert (run.summary["outcome"], run.summary["endpoint"]) == ("awaiting_approval", None)
     version, registry = run.summary["model"]["version"], MlflowRegistry(machine_up.mlflow_url)
-    assert registry.aliases("tiny-reviewed") == {}
+    assert registry.aliases("tiny-reviewed") == {"challenger": version}
     assert state_of(machine_up, "promotion", "tiny-reviewed", version)[0] == "AwaitingApproval"
     registry.set_tag("tiny-reviewed", version, "approval_status", "approved")
-    assert state_of(machine_up, "promotion", "tiny-reviewed", version)[0] == "Promoted"
+    deadline = time.monotonic() + 60
+    while "live by" not in (registry.tags("tiny-reviewed", version) or {})["approval_note"]:
+        assert time.monotonic() < deadline, registry.tags("tiny-reviewed", version)
+        time.sleep(0.5)
     assert registry.aliases("tiny-reviewed") == {"champion": version}
     live = Ledger(ledger_path(machine_up.workspace)).live("tiny-reviewed")
     assert live is not None

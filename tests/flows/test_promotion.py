@@ -1,79 +1,25 @@
 """Promotion and rollout with real Prefect, MLflow and model servers, on a tiny random base."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect.client.schemas.objects import State
 
 from flows.promotion import promotion
 from flows.rollback import rollback
 from flows.rollout import rollout
 from pipeline_config.environment import Machine
 from tasks.deploy.client import ModelServer
-from tasks.engine import open_engine
-from tasks.files import ledger_path
-from tasks.ledger import ROLLBACK, UNDO, Ledger
-from tasks.mlflow_tracking import MlflowTracker
-from tasks.registry.mlflow_registry import MlflowRegistry
-from tasks.registry.port import STATUS_REASON_TAG, STATUS_TAG
-from tasks.rows import Message
-from tests.builders import INSTRUCTION, make_prepared, make_row, make_trained, tiny_base
-from tests.versions import PASSED, Candidate, make_config
+from tasks.ledger import ROLLBACK, UNDO
+from tests.stages import Stage, ended, make_stage
+from tests.versions import PASSED
 
 pytestmark = [pytest.mark.services, pytest.mark.slow]
-
-ASK: list[Message] = [{"role": "system", "content": INSTRUCTION}, {"role": "user", "content": "the vpn drops every hour"}]
-
-
-@dataclass
-class Stage:
-    """Real servers, and a way to put versions of a model of one's own into the registry."""
-
-    machine: Machine
-    registry: MlflowRegistry
-    ledger: Ledger
-    model: str
-    add: Callable[..., int]
-
-    def live(self) -> str | None:
-        entry = self.ledger.live(self.model)
-        return entry.adapter_name if entry else None
-
-    def answers(self) -> str:
-        with ModelServer(self.machine.server_url) as server:
-            return server.chat(self.model, ASK).model
 
 
 @pytest.fixture
 def stage(machine_up: Machine, tmp_path: Path, request: pytest.FixtureRequest) -> Stage:
-    model = request.node.name.partition("[")[0].removeprefix("test_").replace("_", "-")
-    base, registry = tiny_base(machine_up.workspace / "tiny"), MlflowRegistry(machine_up.mlflow_url)
-    rows = [make_row("vpn drops", "network")]
-    prepared = make_prepared(tmp_path / "prepared", rows, rows, rows)
-    engine = open_engine(base, machine_up.workspace)
-
-    def add(seed: int, approval: str = "auto", answer: str | None = None, **changes: Any) -> int:
-        trained = make_trained(tmp_path / f"trained-{seed}", base, machine_up.workspace, prepared, seed)
-        engine.load_adapter(str(seed), trained.artifact)
-        judged = engine.answer([ASK], adapter=str(seed), max_new_tokens=8)[0].text
-        candidate = Candidate(
-            tmp_path / f"candidate-{seed}",
-            artifact=trained.artifact,
-            config=make_config(registry={"model_name": model, "approval": approval}),
-            parity=[{"messages": ASK, "answer": judged if answer is None else answer}],
-            **changes,
-        )
-        run = MlflowTracker(machine_up.mlflow_url).open_run("promotion", model, {})
-        return candidate.register(registry, run.run_id, model)
-
-    return Stage(machine_up, registry, Ledger(ledger_path(machine_up.workspace)), model, add)
-
-
-def ended(state: State[Any]) -> tuple[str | None, str]:
-    return state.name, state.message or ""
+    return make_stage(machine_up, tmp_path, request.node.name.partition("[")[0].removeprefix("test_").replace("_", "-"))
 
 
 def test_a_passed_version_goes_live(stage: Stage) -> None:
@@ -100,19 +46,6 @@ def test_a_failed_version_is_refused(stage: Stage, flow: Any) -> None:
 def test_rollout_refuses_what_is_not_live(stage: Stage) -> None:
     name, reason = ended(rollout(stage.model, stage.add(1), return_state=True))
     assert (name, "no version is live" in reason) == ("Refused", True)
-
-
-def test_a_version_waits_for_its_reviewer(stage: Stage) -> None:
-    version = stage.add(1, approval="mlflow_review")
-    name, reason = ended(promotion(stage.model, version, return_state=True))
-    assert (name, STATUS_TAG in reason, stage.live()) == ("AwaitingApproval", True, None)
-    stage.registry.set_tag(stage.model, version, STATUS_TAG, "rejected")
-    stage.registry.set_tag(stage.model, version, STATUS_REASON_TAG, "wrong data")
-    name, reason = ended(promotion(stage.model, version, return_state=True))
-    assert (name, "wrong data" in reason, stage.live()) == ("Refused", True, None)
-    stage.registry.set_tag(stage.model, version, STATUS_TAG, "approved")
-    assert ended(promotion(stage.model, version, return_state=True))[0] == "Promoted"
-    assert stage.answers() == f"{stage.model}-v1"
 
 
 def test_a_switch_that_is_not_proven_is_undone(stage: Stage) -> None:

@@ -54,7 +54,7 @@ SCHEMA = {
 
 def test_the_file_has_the_shape_of_a_compose_file() -> None:
     jsonschema.validate(COMPOSE, SCHEMA)
-    assert set(SERVICES) == {"postgres", "prefect", "mlflow", "worker", "model-server"}
+    assert set(SERVICES) == {"postgres", "prefect", "mlflow", "worker", "model-server", "approvals"}
 
 
 def test_ports_are_published_on_the_loopback_address_only() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline_config.environment import Machine, read_machine
+from pipeline_config.errors import ConfigError
 
 KERNEL_CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
 
@@ -46,3 +47,18 @@ def test_kernels_of_passing_shapes_are_not_hoarded_in_either_cache(machine: Mach
 def test_a_capacity_of_the_user_stands(machine: Machine, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "1024")
     assert machine.child_environment()[name] == "1024"
+
+
+def test_the_ledgers_address_is_handed_on_and_its_password_not_shown(tmp_path: Path) -> None:
+    url = "postgresql://user:secret@db/ledger"
+    machine = read_machine({"TUNEGATE_WORKSPACE": str(tmp_path), "TUNEGATE_LEDGER_URL": url})
+    assert machine.variables()["TUNEGATE_LEDGER_URL"] == url
+    assert "secret" not in repr(machine)
+    unset = read_machine({"TUNEGATE_WORKSPACE": str(tmp_path), "TUNEGATE_LEDGER_URL": ""})
+    assert (unset.ledger_url, unset.variables()["TUNEGATE_LEDGER_URL"]) == (None, "")
+
+
+def test_a_ledger_that_is_neither_a_file_nor_in_postgres_is_refused() -> None:
+    with pytest.raises(ConfigError, match="TUNEGATE_LEDGER_URL") as caught:
+        read_machine({"TUNEGATE_LEDGER_URL": "mysql://user:secret@db/ledger"})
+    assert "secret" not in str(caught.value)

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline_config.errors import LedgerError
-from tasks.ledger import GENESIS, ROLLBACK, UNDO, Entry, Ledger, standing, standing_if_undone
+from tasks.files import sha256_json
+from tasks.ledger import GENESIS, RECONCILE, REJECTION, ROLLBACK, UNDO, Entry, Ledger, live_at, standing, standing_if_undone
 
 NOON = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
@@ -96,12 +97,12 @@ def test_of_writers_that_saw_the_same_head_one_wins(ledger: Ledger) -> None:
 
 def test_a_reader_sees_the_last_committed_head_while_another_writes(ledger: Ledger) -> None:
     first = append(ledger)
-    writer = sqlite3.connect(ledger.path, isolation_level=None)
+    writer = sqlite3.connect(ledger.where, isolation_level=None)
     writer.execute("BEGIN IMMEDIATE")
     writer.execute(
-        "INSERT INTO entries SELECT 2, at, model_name, 9, adapter_name, null, null, actor, policy, reason, hash, hash FROM entries"
+        "INSERT INTO entries SELECT 2, at, model_name, 9, adapter_name, null, null, actor, policy, reason, hash, hash, null FROM entries"
     )
-    assert Ledger(ledger.path).head() == first
+    assert Ledger(Path(ledger.where)).head() == first
     writer.execute("ROLLBACK")
     writer.close()
 
@@ -112,18 +113,18 @@ def test_a_reader_sees_the_last_committed_head_while_another_writes(ledger: Ledg
         "UPDATE entries SET version = 9",
         "DELETE FROM entries",
         "INSERT OR REPLACE INTO entries SELECT * FROM entries",
-        "INSERT INTO entries SELECT 5, at, model_name, version, adapter_name, null, null, actor, policy, reason, hash, hash FROM entries",
+        "INSERT INTO entries SELECT 5, at, model_name, 9, adapter_name, null, null, actor, policy, reason, hash, hash, null FROM entries",
     ],
 )
 def test_the_database_itself_refuses_changes(ledger: Ledger, statement: str) -> None:
     append(ledger)
-    with sqlite3.connect(ledger.path) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
+    with sqlite3.connect(ledger.where) as connection, pytest.raises(sqlite3.IntegrityError, match="append-only"):
         connection.execute(statement)
 
 
 def test_a_ledger_that_vanished_is_not_taken_for_an_empty_one(ledger: Ledger) -> None:
     append(ledger)
-    ledger.path.unlink()
+    Path(ledger.where).unlink()
     with pytest.raises(LedgerError, match="cannot be used"):
         ledger.head()
 
@@ -164,7 +165,8 @@ def test_any_changed_byte_of_any_field_is_found(tmp_path_factory: pytest.TempPat
     ledger = Ledger(tmp_path_factory.mktemp("ledger") / "ledger.sqlite", clock=lambda: NOON)
     count = data.draw(st.integers(1, 3))
     for number in range(1, count + 1):
-        append(ledger, data.draw(st.sampled_from([number, None])), actor=data.draw(TEXTS), reason=data.draw(TEXTS))
+        about = data.draw(st.none() | TEXTS)
+        append(ledger, data.draw(st.sampled_from([number, None])), actor=data.draw(TEXTS), reason=data.draw(TEXTS), concerns=about)
     seq = data.draw(st.integers(1, count))
     field = data.draw(st.sampled_from(list(Entry.model_fields)))
     old = getattr(ledger.entries()[seq - 1], field)
@@ -190,7 +192,7 @@ def changed(draw: st.DrawFn, old: str | int | None) -> tuple[str, dict[str, Any]
 
 def tamper(ledger: Ledger, statement: str, values: dict[str, Any] | None = None) -> None:
     """What somebody with the file and an editor for it can do."""
-    with sqlite3.connect(ledger.path) as connection:
+    with sqlite3.connect(ledger.where) as connection:
         for trigger in ("entries_never_change", "entries_never_go", "entries_only_follow"):
             connection.execute(f"DROP TRIGGER {trigger}")
         connection.execute(statement, values or {})
@@ -235,3 +237,43 @@ def test_nothing_stands_before_the_first_decision(ledger: Ledger) -> None:
     assert standing_if_undone(ledger.entries(), "routing") == []
     append(ledger, 1)
     assert standing_if_undone(ledger.entries(), "routing") == []
+
+
+@pytest.mark.parametrize("policy", [REJECTION, RECONCILE])
+def test_a_remark_repeats_what_is_live_and_changes_no_answer(ledger: Ledger, policy: str) -> None:
+    decision = append(ledger, 1)
+    other = append(ledger, 7, "intents")
+    remark = ledger.remark(model_name="routing", policy=policy, actor="a person", reason="no", concerns="routing-v2", expected_head=2)
+    assert (remark.version, remark.adapter_name, remark.artifact_digest, remark.concerns) == (1, "routing-v1", "a" * 64, "routing-v2")
+    assert ledger.head() == remark
+    assert ledger.newest() == other
+    assert (
+        ledger.live("routing")
+        == decision
+        == ledger.live_by_model()["routing"]
+        == live_at(ledger.entries(), NOON + timedelta(days=1))["routing"]
+    )
+    assert standing(ledger.entries(), "routing") == standing_if_undone([*ledger.entries(), append(ledger, 2)], "routing") == [decision]
+    assert ledger.verify() == 4
+
+
+def test_a_remark_on_a_model_that_was_never_live_makes_nothing_live(ledger: Ledger) -> None:
+    remark = ledger.remark(model_name="routing", policy=REJECTION, actor="a person", reason="no", concerns="routing-v1", expected_head=0)
+    assert (remark.version, remark.adapter_name, remark.artifact_digest, remark.gate_report_digest) == (None, None, None, None)
+    assert ledger.live("routing") is ledger.newest() is None
+    assert ledger.live_by_model() == {}
+
+
+def test_a_ledger_from_before_there_were_remarks_verifies_and_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    content = {**append(Ledger(tmp_path / "other.sqlite", clock=lambda: NOON)).model_dump(exclude={"concerns", "hash"}), "reason": "old"}
+    content["hash"] = sha256_json(content)
+    text, kinds = "TEXT", {"seq": "INTEGER PRIMARY KEY", "version": "INTEGER"}
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"CREATE TABLE entries ({', '.join(f'{name} {kinds.get(name, text)}' for name in content)}) STRICT")
+        connection.execute(f"INSERT INTO entries VALUES ({', '.join(f':{name}' for name in content)})", content)
+    connection.close()
+    ledger = Ledger(path)
+    append(ledger, 2, concerns="routing-v1")
+    assert [entry.concerns for entry in ledger.entries()] == [None, "routing-v1"]
+    assert Ledger(path).verify() == 2

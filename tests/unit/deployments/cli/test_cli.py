@@ -121,7 +121,9 @@ def test_status_says_what_is_down_and_exits_with_1(tunegate: Run) -> None:
     done = tunegate("status")
 
     assert done.returncode == 1
-    assert [line.split()[:2] for line in done.stdout.splitlines()] == [[n, "down"] for n in ("prefect", "mlflow", "model-server", "worker")]
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [
+        [n, "down"] for n in ("prefect", "mlflow", "model-server", "worker", "approvals")
+    ]
 
 
 def test_down_with_nothing_running_is_fine(tunegate: Run) -> None:

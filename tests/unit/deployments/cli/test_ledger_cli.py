@@ -8,10 +8,11 @@ import pytest
 
 from deployments.cli.ledger import read_moment, show_ledger
 from deployments.cli.rollback import read_target
-from pipeline_config.environment import Machine, read_machine
+from pipeline_config.environment import Machine
 from pipeline_config.errors import ConfigError, LedgerError
 from tasks.files import ledger_path
 from tasks.ledger import Ledger
+from tests.machines import scratch_machine
 
 START = datetime(2026, 10, 30, 12, tzinfo=UTC)
 
@@ -26,7 +27,7 @@ def machine(tmp_path: Path) -> Machine:
             model_name="routing", version=version, adapter_name=f"routing-v{version}", artifact_digest=f"{version}" * 64,
             gate_report_digest="b" * 64, actor="a person", policy="mlflow_review", reason=f"reason {version}", expected_head=version - 1,
         )  # fmt: skip
-    return read_machine({"TUNEGATE_WORKSPACE": str(tmp_path)})
+    return scratch_machine(tmp_path)
 
 
 def test_every_decision_is_printed_with_who_and_why(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
@@ -36,6 +37,7 @@ def test_every_decision_is_printed_with_who_and_why(machine: Machine, capsys: py
         assert f"routing-v{version}" in out
         assert f"reason {version}" in out
     assert "3 entries, each follows the one before it" in out
+    assert "whether its end was cut off could not be checked" in out
 
 
 @pytest.mark.parametrize(("at", "live"), [("2026-10-31", 2), ("2026-10-31T11:59:59", 1), ("2026-10-31T13:00+02:00", 1), ("2027-01-01", 3)])

@@ -101,7 +101,7 @@ def test_says_who_it_is_with_nothing_live_and_no_base_in_memory(site: Site, clie
 
 
 def test_is_well_even_if_the_ledger_is_not(site: Site, client: TestClient) -> None:
-    site.ledger.path.unlink()
+    Path(site.ledger.where).unlink()
     assert client.get("/health").status_code == 200
 
 
@@ -186,7 +186,7 @@ def test_starts_although_the_ledger_is_broken(site: Site) -> None:
 
 
 def break_ledger(site: Site) -> None:
-    with sqlite3.connect(site.ledger.path) as connection:
+    with sqlite3.connect(site.ledger.where) as connection:
         connection.execute("DROP TRIGGER entries_never_change")
         connection.execute("UPDATE entries SET version = 9")
     connection.close()

@@ -15,10 +15,11 @@ from deployments.server.app import MASKED, create_app
 from pipeline_config.errors import RolloutError
 from tasks.deploy.client import ModelServer
 from tasks.deploy.parity import ParityRow, prove_parity
-from tasks.deploy.task import load_version, require_masks
+from tasks.deploy.switch import require_masks
+from tasks.deploy.task import load_version
 from tasks.manifest import Manifest, read_manifest
+from tests.serving import serving
 from tests.unit.deployments.server.test_server_app import Site, chat, fault, message
-from tests.unit.tasks.deploy.test_deploy_parity import serving
 from tests.versions import MODEL
 
 ADDRESS = "jane.doe@corp-mail.org"

@@ -202,7 +202,9 @@ def test_down_says_when_there_is_nothing_to_do(machine: Machine) -> None:
 
 
 def test_status_of_a_machine_where_nothing_runs(machine: Machine) -> None:
-    assert [(s.name, s.state) for s in status(machine)] == [(n, "down") for n in ("prefect", "mlflow", "model-server", "worker")]
+    assert [(s.name, s.state) for s in status(machine)] == [
+        (n, "down") for n in ("prefect", "mlflow", "model-server", "worker", "approvals")
+    ]
 
 
 def test_a_web_server_is_not_taken_for_any_of_the_services(tmp_path: Path, web_server: int) -> None:
@@ -225,7 +227,7 @@ def test_the_users_own_prefect_server_is_known_by_its_health_answer(tmp_path: Pa
 def test_nothing_local_is_started_beside_the_users_own_servers(tmp_path: Path) -> None:
     machine = scratch_machine(tmp_path, PREFECT_API_URL="http://prefect.example/api", MLFLOW_TRACKING_URI="http://mlflow.example")
 
-    assert [s.name for s in catalogue(machine) if s.is_local] == ["model-server", "worker"]
+    assert [s.name for s in catalogue(machine) if s.is_local] == ["model-server", "worker", "approvals"]
 
 
 @pytest.mark.parametrize("url", ["sqlite:///mlflow.db", "./mlruns", "databricks"])

@@ -1,13 +1,10 @@
 """The switch is proven over real HTTP, against the real server with a fake engine."""
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from deployments.server.app import create_app
@@ -18,26 +15,11 @@ from tasks.ledger import Ledger
 from tasks.rows import Message
 from tests.fakes import FakeEngine
 from tests.machines import free_ports
+from tests.serving import serving
 from tests.versions import make_artifact
 
 ASK: tuple[Message, ...] = ({"role": "system", "content": "Sort."}, {"role": "user", "content": "my vpn drops"})
 JUDGED = "routing-v1|system:Sort.|user:my vpn drops"
-
-
-@contextmanager
-def serving(app: FastAPI) -> Iterator[str]:
-    """Runs an app on a free port of the loopback address."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=free_ports(1)[0], log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            thread.join(0.01)
-            assert thread.is_alive(), "the server did not start"
-        yield f"http://127.0.0.1:{server.config.port}"
-    finally:
-        server.should_exit = True
-        thread.join()
 
 
 @pytest.fixture(scope="module")

@@ -97,7 +97,7 @@ def test_the_stored_configuration_has_the_digest_of_the_one_that_ran(
 ) -> None:
     config = make_config()
     files = collect(tmp_path, config, CONTEXT, make_prepared(tmp_path / "prepared", ROWS, ROWS, ROWS), evaluated, judged)
-    assert set(files) == {"config.json", "gate_report.json", "predictions.parquet", "parity.jsonl"}
+    assert set(files) == {"config.json", "figures.json", "gate_report.json", "predictions.parquet", "parity.jsonl"}
     assert stored_config_digest(read_json(files["config.json"])) == config_digest(config)
     assert files["gate_report.json"] == judged.path
 

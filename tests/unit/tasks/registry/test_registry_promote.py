@@ -6,17 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_config.errors import PromotionRefused, RegistryError
-from tasks.ledger import ROLLBACK, UNDO, Ledger
+from pipeline_config.errors import LedgerError, PromotionRefused, RegistryError
+from tasks.ledger import REJECTION, ROLLBACK, UNDO, Entry, Ledger
+from tasks.registry.aliases import mirror
+from tasks.registry.approval import Approval
 from tasks.registry.port import Alias
-from tasks.registry.promote import go_back, is_live, mirror, promote, rollback_target, undo
+from tasks.registry.promote import decided, go_back, is_live, note_rolled_out, promote, rollback_target, undo, was_rolled_out
 from tasks.registry.rival import rival_of
-from tasks.registry.verdict import Approval, Evidence, verified_evidence
+from tasks.registry.verdict import Evidence, verified_evidence
 from tests.fakes import FakeRegistry
 from tests.versions import MODEL, Candidate, make_config
 
 APPROVED = Approval(state="approved", policy="auto", actor="policy auto (no person)", reason="every gate passed")
 Version = Callable[..., Evidence]
+
+
+def go_live(registry: FakeRegistry, ledger: Ledger, evidence: Evidence, lock: Path) -> Entry:
+    """A promotion that begins now, approved."""
+    return promote(registry, ledger, evidence, APPROVED, decided(ledger, evidence.model_name), lock)
 
 
 @pytest.fixture
@@ -55,7 +62,7 @@ def test_the_first_promotion_makes_a_champion_without_a_previous(
     registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
 ) -> None:
     first = version("one")
-    entry = promote(registry, ledger, first, APPROVED, lock)
+    entry = go_live(registry, ledger, first, lock)
     assert (entry.version, entry.adapter_name, entry.actor, entry.policy) == (1, "routing-v1", "policy auto (no person)", "auto")
     assert (entry.artifact_digest, entry.gate_report_digest) == (first.artifact_digest, first.gate_report_digest)
     assert registry.aliases(MODEL) == {"champion": 1}
@@ -65,26 +72,26 @@ def test_the_next_promotion_keeps_the_last_champion_as_previous(
     registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
 ) -> None:
     for weights in ("one", "two", "three"):
-        promote(registry, ledger, version(weights), APPROVED, lock)
+        go_live(registry, ledger, version(weights), lock)
     assert registry.aliases(MODEL) == {"champion": 3, "previous": 2}
 
 
 def test_promoting_what_is_live_records_nothing_and_puts_moved_aliases_back(
     registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
 ) -> None:
-    promote(registry, ledger, version("one"), APPROVED, lock)
+    go_live(registry, ledger, version("one"), lock)
     second = version("two")
-    entry = promote(registry, ledger, second, APPROVED, lock)
+    entry = go_live(registry, ledger, second, lock)
     registry.set_alias(MODEL, "champion", 1)
     registry.delete_alias(MODEL, "previous")
-    assert promote(registry, ledger, second, APPROVED, lock) == entry
+    assert go_live(registry, ledger, second, lock) == entry
     assert len(ledger.entries()) == 2
     assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
 
 
 def test_models_do_not_touch_each_others_aliases(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
-    promote(registry, ledger, version("one"), APPROVED, lock)
-    promote(registry, ledger, version("other", "intents"), APPROVED, lock)
+    go_live(registry, ledger, version("one"), lock)
+    go_live(registry, ledger, version("other", "intents"), lock)
     assert registry.aliases(MODEL) == {"champion": 1}
     assert registry.aliases("intents") == {"champion": 1}
 
@@ -92,16 +99,16 @@ def test_models_do_not_touch_each_others_aliases(registry: FakeRegistry, ledger:
 @pytest.mark.parametrize("state", ["awaiting", "rejected"])
 def test_what_is_not_approved_is_not_recorded(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path, state: str) -> None:
     with pytest.raises(PromotionRefused, match="not approved"):
-        promote(registry, ledger, version("one"), Approval.model_validate(APPROVED.model_dump() | {"state": state}), lock)
+        promote(registry, ledger, version("one"), Approval.model_validate(APPROVED.model_dump() | {"state": state}), 0, lock)
     assert ledger.head() is None
     assert registry.aliases(MODEL) == {}
 
 
 def test_an_undo_brings_back_what_was_live(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
     for weights in ("one", "two"):
-        promote(registry, ledger, version(weights), APPROVED, lock)
+        go_live(registry, ledger, version(weights), lock)
     third = version("three")
-    promote(registry, ledger, third, APPROVED, lock)
+    go_live(registry, ledger, third, lock)
     entry = undo(registry, ledger, third, "2 of 20 answers differ", lock)
     assert entry is not None
     assert (entry.version, entry.policy, entry.reason) == (2, UNDO, "2 of 20 answers differ")
@@ -111,7 +118,7 @@ def test_an_undo_brings_back_what_was_live(registry: FakeRegistry, ledger: Ledge
 
 def test_an_undo_of_the_first_version_leaves_nothing_live(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
     first = version("one")
-    promote(registry, ledger, first, APPROVED, lock)
+    go_live(registry, ledger, first, lock)
     entry = undo(registry, ledger, first, "the server is down", lock)
     assert entry is not None
     assert (entry.version, entry.adapter_name, entry.artifact_digest, entry.gate_report_digest) == (None, None, None, None)
@@ -121,17 +128,17 @@ def test_an_undo_of_the_first_version_leaves_nothing_live(registry: FakeRegistry
 def test_an_undo_of_a_version_that_is_not_live_does_nothing(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
     first, second = version("one"), version("two")
     for evidence in (first, second):
-        promote(registry, ledger, evidence, APPROVED, lock)
+        go_live(registry, ledger, evidence, lock)
     assert undo(registry, ledger, first, "too late", lock) is None
     assert len(ledger.entries()) == 2
 
 
 def test_a_version_taken_back_can_be_promoted_again(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
     first, second = version("one"), version("two")
-    promote(registry, ledger, first, APPROVED, lock)
-    promote(registry, ledger, second, APPROVED, lock)
+    go_live(registry, ledger, first, lock)
+    go_live(registry, ledger, second, lock)
     undo(registry, ledger, second, "the server was down", lock)
-    assert is_live(promote(registry, ledger, second, APPROVED, lock), second)
+    assert is_live(go_live(registry, ledger, second, lock), second)
     assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
 
 
@@ -148,27 +155,95 @@ def test_an_alias_that_somebody_moves_at_the_same_time_is_noticed(tmp_path: Path
     Candidate(tmp_path / "v1").register(registry, "one")
     second = Candidate(tmp_path / "v2", weights="two").register(registry, "two")
     with pytest.raises(RegistryError, match="the aliases are"):
-        promote(registry, ledger, verified_evidence(registry, MODEL, second, cache), APPROVED, lock)
+        go_live(registry, ledger, verified_evidence(registry, MODEL, second, cache), lock)
 
 
 def test_mirroring_is_safe_to_repeat(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
-    promote(registry, ledger, version("one"), APPROVED, lock)
+    go_live(registry, ledger, version("one"), lock)
     mirror(registry, ledger, MODEL)
     assert registry.aliases(MODEL) == {"champion": 1}
 
 
-def test_concurrent_promotions_leave_a_linear_ledger_and_aliases_that_agree(
+def test_of_promotions_that_began_together_one_wins_and_the_others_conflict(
     registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
 ) -> None:
-    candidates = [version(str(number)) for number in range(6)]
-    threads = [threading.Thread(target=promote, args=(registry, ledger, evidence, APPROVED, lock)) for evidence in candidates]
+    lost: list[LedgerError] = []
+
+    def compete(evidence: Evidence) -> None:
+        try:
+            promote(registry, ledger, evidence, APPROVED, 0, lock)
+        except LedgerError as error:
+            lost.append(error)
+
+    threads = [threading.Thread(target=compete, args=(version(str(number)),)) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert ledger.verify() == 6
-    versions = [entry.version for entry in ledger.entries()]
-    assert registry.aliases(MODEL) == {"champion": versions[-1], "previous": versions[-2]}
+    assert len(lost) == 5
+    assert all("somebody else has decided on routing meanwhile" in str(error) for error in lost)
+    assert ledger.verify() == 1
+    assert registry.aliases(MODEL) == {"champion": ledger.entries()[0].version}
+
+
+def test_other_models_and_remarks_are_no_conflict(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
+    go_live(registry, ledger, version("one"), lock)
+    seen, second = decided(ledger, MODEL), version("two")
+    go_live(registry, ledger, version("other", "intents"), lock)
+    ledger.remark(model_name=MODEL, policy=REJECTION, actor="a person", reason="no", concerns="routing-v9", expected_head=2)
+    promote(registry, ledger, second, APPROVED, seen, lock)
+    assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
+
+
+def test_a_rollback_chosen_before_somebody_else_decided_is_a_conflict(
+    registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
+) -> None:
+    first, second, third = (version(weights) for weights in ("one", "two", "three"))
+    go_live(registry, ledger, first, lock)
+    go_live(registry, ledger, second, lock)
+    target = rollback_target(registry, ledger, MODEL, None)
+    go_live(registry, ledger, third, lock)
+    with pytest.raises(LedgerError, match="routing-v3 is live by entry 3"):
+        go_back(registry, ledger, first, target, "a person", "v2 is slow", lock)
+    assert registry.aliases(MODEL) == {"champion": 3, "previous": 2}
+
+
+def test_an_interrupted_rollback_is_finished_and_leads_no_further_back(
+    registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path
+) -> None:
+    first, second, third = (version(weights) for weights in ("one", "two", "three"))
+    for evidence in (first, second, third):
+        go_live(registry, ledger, evidence, lock)
+    go_back(registry, ledger, second, rollback_target(registry, ledger, MODEL, None), "a person", "v3 is slow", lock)
+    for asked in (None, 2):
+        target = rollback_target(registry, ledger, MODEL, asked)
+        assert target.version == 2
+        assert go_back(registry, ledger, second, target, "a person", "v3 is slow", lock).seq == 4
+    note_rolled_out(registry, ledger, second)
+    assert rollback_target(registry, ledger, MODEL, None).version == 1
+    with pytest.raises(PromotionRefused, match="version 2 is live already"):
+        rollback_target(registry, ledger, MODEL, 2)
+
+
+def test_what_an_undo_brings_back_counts_as_rolled_out(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
+    first, second = version("one"), version("two")
+    go_live(registry, ledger, first, lock)
+    assert not was_rolled_out(registry, ledger, MODEL)
+    note_rolled_out(registry, ledger, first)
+    assert was_rolled_out(registry, ledger, MODEL)
+    go_live(registry, ledger, second, lock)
+    note_rolled_out(registry, ledger, first)  # too late: it is not live any more
+    assert not was_rolled_out(registry, ledger, MODEL)
+    undo(registry, ledger, second, "3 of 20 answers differ", lock)
+    assert was_rolled_out(registry, ledger, MODEL)
+
+
+def test_a_deleted_version_is_no_previous_one(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
+    first, second = version("one"), version("two")
+    go_live(registry, ledger, first, lock)
+    registry.forget(MODEL, 1)
+    go_live(registry, ledger, second, lock)
+    assert registry.aliases(MODEL) == {"champion": 2}
 
 
 def test_a_first_artifact_has_no_rival(registry: FakeRegistry, ledger: Ledger, cache: Path) -> None:
@@ -179,7 +254,7 @@ def test_the_rival_is_the_champion_with_its_files(
     registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path, cache: Path
 ) -> None:
     first = version("one")
-    promote(registry, ledger, first, APPROVED, lock)
+    go_live(registry, ledger, first, lock)
     rival = rival_of(registry, ledger, MODEL, "a" * 64, cache)
     assert rival is not None
     assert (rival.adapter_name, rival.artifact_digest, rival.folder, rival.fault) == (
@@ -195,7 +270,7 @@ def test_the_rival_of_the_champion_itself_is_what_was_live_before(
 ) -> None:
     first, second = version("one"), version("two")
     for evidence in (first, second):
-        promote(registry, ledger, evidence, APPROVED, lock)
+        go_live(registry, ledger, evidence, lock)
     rival = rival_of(registry, ledger, MODEL, second.artifact_digest, cache)
     assert rival is not None
     assert rival.adapter_name == first.adapter_name
@@ -204,7 +279,7 @@ def test_the_rival_of_the_champion_itself_is_what_was_live_before(
 def test_a_rival_that_cannot_be_fetched_says_why(
     registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path, tmp_path: Path
 ) -> None:
-    promote(registry, ledger, version("one"), APPROVED, lock)
+    go_live(registry, ledger, version("one"), lock)
     registry.forget(MODEL, 1)
     rival = rival_of(registry, ledger, MODEL, "a" * 64, tmp_path / "empty")
     assert rival is not None
@@ -216,19 +291,21 @@ def test_a_rollback_leads_to_the_version_before_and_the_next_one_further_back(
 ) -> None:
     versions = {number: version(weights) for number, weights in enumerate(("one", "two", "three"), start=1)}
     for evidence in versions.values():
-        promote(registry, ledger, evidence, APPROVED, lock)
+        go_live(registry, ledger, evidence, lock)
 
-    target = rollback_target(ledger, MODEL, None)
+    target = rollback_target(registry, ledger, MODEL, None)
     entry = go_back(registry, ledger, versions[target.version], target, "a person", "v3 answers in French", lock)
     assert (entry.version, entry.policy, entry.actor, entry.reason) == (2, ROLLBACK, "a person", "v3 answers in French")
     assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
 
-    target = rollback_target(ledger, MODEL, None)
+    note_rolled_out(registry, ledger, versions[2])
+    target = rollback_target(registry, ledger, MODEL, None)
     assert target.version == 1
     go_back(registry, ledger, versions[1], target, "a person", "v2 too", lock)
     assert registry.aliases(MODEL) == {"champion": 1}
+    note_rolled_out(registry, ledger, versions[1])
     with pytest.raises(PromotionRefused, match="no version to go back to"):
-        rollback_target(ledger, MODEL, None)
+        rollback_target(registry, ledger, MODEL, None)
 
 
 def test_a_rollback_to_a_named_version_needs_one_that_was_live(
@@ -237,13 +314,13 @@ def test_a_rollback_to_a_named_version_needs_one_that_was_live(
     first, second = version("one"), version("two")
     version("three")
     for evidence in (first, second):
-        promote(registry, ledger, evidence, APPROVED, lock)
+        go_live(registry, ledger, evidence, lock)
     with pytest.raises(PromotionRefused, match="version 3 was never live"):
-        rollback_target(ledger, MODEL, 3)
+        rollback_target(registry, ledger, MODEL, 3)
     with pytest.raises(PromotionRefused, match="version 2 is live already"):
-        rollback_target(ledger, MODEL, 2)
-    go_back(registry, ledger, first, rollback_target(ledger, MODEL, 1), "a person", "why not", lock)
-    go_back(registry, ledger, second, rollback_target(ledger, MODEL, 2), "a person", "it was better", lock)
+        rollback_target(registry, ledger, MODEL, 2)
+    go_back(registry, ledger, first, rollback_target(registry, ledger, MODEL, 1), "a person", "why not", lock)
+    go_back(registry, ledger, second, rollback_target(registry, ledger, MODEL, 2), "a person", "it was better", lock)
     assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
 
 
@@ -252,18 +329,18 @@ def test_other_bytes_than_those_that_were_live_are_not_gone_back_to(
 ) -> None:
     first, second = version("one"), version("two")
     for evidence in (first, second):
-        promote(registry, ledger, evidence, APPROVED, lock)
+        go_live(registry, ledger, evidence, lock)
     other = first.model_copy(update={"artifact_digest": "f" * 64})
     with pytest.raises(PromotionRefused, match="not the one that was live"):
-        go_back(registry, ledger, other, rollback_target(ledger, MODEL, 1), "a person", "why not", lock)
+        go_back(registry, ledger, other, rollback_target(registry, ledger, MODEL, 1), "a person", "why not", lock)
     assert registry.aliases(MODEL) == {"champion": 2, "previous": 1}
 
 
 def test_a_rollback_whose_roll_out_fails_is_undone(registry: FakeRegistry, ledger: Ledger, version: Version, lock: Path) -> None:
     first, second = version("one"), version("two")
     for evidence in (first, second):
-        promote(registry, ledger, evidence, APPROVED, lock)
-    go_back(registry, ledger, first, rollback_target(ledger, MODEL, None), "a person", "v2 is slow", lock)
+        go_live(registry, ledger, evidence, lock)
+    go_back(registry, ledger, first, rollback_target(registry, ledger, MODEL, None), "a person", "v2 is slow", lock)
     entry = undo(registry, ledger, first, "the server is down", lock)
     assert entry is not None
     assert entry.version == 2

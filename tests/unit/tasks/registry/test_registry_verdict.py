@@ -12,8 +12,9 @@ from pipeline_config.deployment import DeploymentConfig
 from pipeline_config.errors import PromotionRefused
 from pipeline_config.loading import stored_config_digest
 from tasks.artifacts import GateResult
-from tasks.registry.port import CONFIG, EVIDENCE_FOLDER, GATE_REPORT, GATE_REPORT_TAG, MODEL_FOLDER, STATUS_REASON_TAG, STATUS_TAG
-from tasks.registry.verdict import Evidence, approve, verified_evidence
+from tasks.registry.approval import Rules
+from tasks.registry.port import CONFIG, EVIDENCE_FOLDER, GATE_REPORT, GATE_REPORT_TAG, MODEL_FOLDER
+from tasks.registry.verdict import verified_evidence
 from tasks.verdict import verdict_of
 from tests.fakes import FakeRegistry
 from tests.versions import MODEL, PASSED, Candidate, make_config
@@ -36,7 +37,7 @@ def cache(tmp_path: Path) -> Path:
 def test_a_version_that_passed_is_fetched_and_let_through(registry: FakeRegistry, tmp_path: Path, cache: Path) -> None:
     version = Candidate(tmp_path / "v1").register(registry, "run")
     evidence = verified_evidence(registry, MODEL, version, cache)
-    assert (evidence.adapter_name, evidence.policy) == ("routing-v1", "auto")
+    assert (evidence.adapter_name, evidence.rules.policy) == ("routing-v1", "auto")
     assert evidence.deployment == DeploymentConfig()
     assert evidence.artifact == cache / "routing-v1" / "model"
     assert (evidence.artifact / "adapter_model.safetensors").read_text() == "weights"
@@ -161,52 +162,24 @@ def test_a_verdict_is_pass_only_with_both_checks_passed_and_nothing_against(gate
     assert (verdict_of(results) == "fail") is ("fail" in outcomes)
 
 
-@pytest.fixture
-def reviewed(registry: FakeRegistry, tmp_path: Path, cache: Path) -> Evidence:
-    config = make_config(registry={"model_name": MODEL, "approval": "mlflow_review"})
-    return verified_evidence(registry, MODEL, Candidate(tmp_path / "v1", config=config).register(registry, "run"), cache)
+def test_the_rules_of_approval_are_those_of_the_stored_configuration(registry: FakeRegistry, tmp_path: Path, cache: Path) -> None:
+    asked = {"model_name": MODEL, "approval": "mlflow_review", "approval_expires_hours": 2, "requester_may_approve": False}
+    evidence = verified_evidence(
+        registry, MODEL, Candidate(tmp_path / "v1", config=make_config(registry=asked)).register(registry, "r"), cache
+    )
+    assert evidence.rules == Rules(policy="mlflow_review", expires_hours=2, requester_may_approve=False)
 
 
-def test_policy_auto_approves_and_says_that_no_person_did(registry: FakeRegistry, tmp_path: Path, cache: Path) -> None:
+def test_a_version_from_before_the_rules_is_held_to_the_defaults(registry: FakeRegistry, tmp_path: Path, cache: Path) -> None:
+    stored = make_config().as_json()
+    stored["registry"] = {"model_name": MODEL, "approval": "mlflow_review"}
+    candidate = Candidate(tmp_path / "v1", stored_config=stored, config_digest=stored_config_digest(stored))
+    evidence = verified_evidence(registry, MODEL, candidate.register(registry, "run"), cache)
+    assert evidence.rules == Rules(policy="mlflow_review", expires_hours=168)
+
+
+def test_the_report_digest_of_the_evidence_is_that_of_its_bytes(registry: FakeRegistry, tmp_path: Path, cache: Path) -> None:
     evidence = verified_evidence(registry, MODEL, Candidate(tmp_path / "v1").register(registry, "run"), cache)
-    approval = approve(registry, evidence)
-    assert (approval.state, approval.policy, approval.actor) == ("approved", "auto", "policy auto (no person)")
-
-
-@pytest.mark.parametrize(
-    ("status", "state"),
-    [
-        (None, "awaiting"),
-        ("approved", "approved"),
-        ("rejected", "rejected"),
-        ("Approved", "awaiting"),
-        ("approved ", "awaiting"),
-        ("yes", "awaiting"),
-        ("", "awaiting"),
-    ],
-)
-def test_a_review_counts_only_when_typed_exactly(registry: FakeRegistry, reviewed: Evidence, status: str | None, state: str) -> None:
-    if status is not None:
-        registry.set_tag(MODEL, reviewed.version, STATUS_TAG, status)
-    approval = approve(registry, reviewed)
-    assert (approval.state, approval.policy, approval.actor) == (state, "mlflow_review", "unauthenticated (MLflow tag)")
-    if status not in (None, "approved", "rejected"):
-        assert repr(status) in approval.reason
-
-
-def test_the_reviewers_reason_is_kept(registry: FakeRegistry, reviewed: Evidence) -> None:
-    registry.set_tag(MODEL, reviewed.version, STATUS_TAG, "rejected")
-    registry.set_tag(MODEL, reviewed.version, STATUS_REASON_TAG, "wrong data")
-    assert approve(registry, reviewed).reason == "wrong data"
-
-
-def test_a_version_that_vanished_is_not_approved(registry: FakeRegistry, reviewed: Evidence) -> None:
-    registry.forget(MODEL, reviewed.version)
-    with pytest.raises(PromotionRefused, match="gone"):
-        approve(registry, reviewed)
-
-
-def test_the_report_digest_of_the_evidence_is_that_of_its_bytes(registry: FakeRegistry, reviewed: Evidence) -> None:
-    tags = registry.tags(MODEL, reviewed.version)
+    tags = registry.tags(MODEL, evidence.version)
     assert tags is not None
-    assert reviewed.gate_report_digest == tags[GATE_REPORT_TAG]
+    assert evidence.gate_report_digest == tags[GATE_REPORT_TAG]
