@@ -136,10 +136,10 @@ class PreparedData(Record):
     """Rows fit for training and measuring, in `folder`.
 
     Files: `train.parquet`, `validation.parquet`, `test.parquet` (see `tasks.rows`), `quarantine.parquet`, `duplicates.parquet`,
-    `split.parquet`, `test_columns.parquet` (`tasks.rows.TEST_COLUMNS`), and `report.json` (`tasks.data.findings.DataReport`). `canaries`
-    rows are planted in `train.parquet` besides those that `counts` speaks of, and so are the rows of `augmentation`. `warnings` are
-    sentences for the run's summary. `digest` is of all rows, `training_digest` of those that training sees: more test rows are other data,
-    and train no other model.
+    `split.parquet`, `test_columns.parquet` (`tasks.rows.TEST_COLUMNS`), `benchmark.parquet` where there are benchmarks, and `report.json`
+    (`tasks.data.findings.DataReport`). `canaries` rows are planted in `train.parquet` besides those that `counts` speaks of, and so are the
+    rows of `augmentation`. `warnings` are sentences for the run's summary. `digest` is of all rows, `training_digest` of those that
+    training sees: more test rows are other data, and train no other model.
     """
 
     folder: Path

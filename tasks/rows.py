@@ -38,6 +38,9 @@ class Row(TypedDict):
 TEST_COLUMNS = "test_columns.parquet"
 """Beside the test rows: `row_id`, `source` (the file that a row came from) and the columns of `data.source.slice_columns`, as text."""
 
+BENCHMARK_FILE = "benchmark.parquet"
+"""Beside them, where `data.split.benchmark_paths` names some: what rows of benchmarks say, in the normalised form of `normal`."""
+
 CHILDREN_FILE = "children.parquet"
 """Beside training rows of which some were made from others by augmentation: `row_id` and `parent` of each, and how it was made."""
 

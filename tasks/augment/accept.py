@@ -22,7 +22,7 @@ COPY, KNOWN = "a copy of its parent", "says the same as another row"
 SHORT, LONG, BEYOND = "too short", "too long", "does not fit into the context"
 LOST, NEW = "something protected is lost", "something protected is new"
 LANGUAGE, SENSITIVE = "in another language", "new personal data or a new secret"
-NEAR, MEANS = "near a validation or test row", "means the same as a validation or test row"
+NEAR, MEANS = "near a held-out row", "means the same as a held-out row"
 FAR, CLOSE = "too far from its parent", "hardly another wording"
 LABEL = "nearest rows have another label"
 

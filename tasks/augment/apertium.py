@@ -38,18 +38,19 @@ _SECONDS, _SECONDS_A_LINE = 120.0, 0.1
 """What a process may take; more than ten times what it does take, because others may need the processor."""
 
 
-def open_apertium(source: str, pivot: str) -> tuple["ApertiumTranslator", "ApertiumTranslator"] | Missing:
+def open_apertium(source: str, pivot: str, *, seconds: float = _SECONDS) -> tuple["ApertiumTranslator", "ApertiumTranslator"] | Missing:
     """Translators into the other language and back, or what is not installed.
 
     Args:
         source: ISO 639-1 code of the texts' language.
         pivot: of the other one.
+        seconds: what one process may take, besides a tenth of a second for each line.
     """
     program = shutil.which(_PROGRAM)
     there, back = (_find_mode(program, *way) if program else None for way in ((source, pivot), (pivot, source)))
     if program is None or there is None or back is None:
         return Missing(NAME, f"Apertium with the pair {source}-{pivot}", _command(source, pivot))
-    return ApertiumTranslator(program, there), ApertiumTranslator(program, back)
+    return ApertiumTranslator(program, there, seconds), ApertiumTranslator(program, back, seconds)
 
 
 def _command(source: str, pivot: str) -> str:
@@ -89,8 +90,8 @@ class ApertiumTranslator:
 
     batch = 512
 
-    def __init__(self, program: str, mode: _Mode) -> None:
-        self._program, self._mode = program, mode
+    def __init__(self, program: str, mode: _Mode, seconds: float) -> None:
+        self._program, self._mode, self._seconds = program, mode, seconds
         self.version = sha256_json({"apertium": mode.digest})
 
     def translate(self, texts: Sequence[str]) -> list[Translation]:
@@ -117,7 +118,7 @@ class ApertiumTranslator:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
         ) as process:
             try:
-                out, _ = process.communicate(text.encode(), timeout=_SECONDS + _SECONDS_A_LINE * len(lines))
+                out, _ = process.communicate(text.encode(), timeout=self._seconds + _SECONDS_A_LINE * len(lines))
             except subprocess.TimeoutExpired:
                 return None, Translation(None, "time-out", final=False)
             finally:
@@ -147,7 +148,7 @@ def _split(out: str, count: int) -> list[str] | None:
 
 
 def _read(line: str, out: str) -> Translation:
-    if _UNTRANSLATED.search(out) or len(_MARKED.findall(out)) > len(_MARKED.findall(line)):
-        return Translation(None, "unknown word")
     text = " ".join(_ESCAPED.sub(r"\1", out).split())
+    if _UNTRANSLATED.search(out) or len(_MARKED.findall(text)) > len(_MARKED.findall(line)):
+        return Translation(None, "unknown word")
     return Translation(text) if text else Translation(None, "empty")

@@ -28,10 +28,17 @@ def open_marian(names: tuple[str, str], workspace: Path) -> tuple["MarianTransla
         try:
             digest = identify_translator(name, workspace)
         except ModelError as error:
-            return Missing(NAME, f"{error.what} ({name})", error.hint or f"name a MarianMT model in place of {name}")
+            return Missing(NAME, f"{error.what} ({name})", _command(name, error))
         opened.append(MarianTranslator(digest, functools.partial(load_translator, name, workspace)))
     there, back = opened
     return there, back
+
+
+def _command(name: str, error: ModelError) -> str:
+    repository, _, commit = name.partition("@")
+    if error.hint.startswith("pip "):
+        return error.hint
+    return f"hf download {repository} --revision {commit}" if commit else "name MarianMT models with safetensors in `marian`"
 
 
 class MarianTranslator:

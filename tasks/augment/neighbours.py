@@ -34,17 +34,18 @@ class Embedder(Protocol):
 
 
 class HeldOut:
-    """Validation and test rows."""
+    """Validation and test rows, and what benchmarks say."""
 
-    def __init__(self, texts: Sequence[str], near_jaccard: float | None, embedder: Embedder) -> None:
+    def __init__(self, texts: Sequence[str], near_jaccard: float | None, embedder: Embedder, benchmark: Sequence[str] = ()) -> None:
         """Prepares to compare; texts are embedded when they are needed.
 
         Args:
             texts: what rows were divided by (`tasks.augment.requests.compared_text`).
             near_jaccard: similarity of texts from which on a child is too near; null: only one that says the same is.
+            benchmark: further texts, of which only wording is compared.
         """
         self._texts, self._jaccard, self._embedder = texts, near_jaccard, embedder
-        self._normal = pl.Series([normalise(text) for text in texts], dtype=pl.String)
+        self._normal = pl.Series([normalise(text) for text in (*texts, *benchmark)], dtype=pl.String)
         self._same = frozenset(self._normal)
         self._vectors: Vectors | None = None
 
@@ -52,7 +53,7 @@ class HeldOut:
         """Whether each text says the same as a held-out row, or nearly the same."""
         normal = [normalise(text) for text in texts]
         near = set[int]()
-        if self._jaccard is not None and self._texts:
+        if self._jaccard is not None and len(self._normal):
             pairs = near_pairs_between(pl.Series(normal, dtype=pl.String), self._normal, jaccard=max(self._jaccard - _MARGIN, _MARGIN))
             near = set(pairs.filter(pl.col("jaccard") >= self._jaccard)["row"])
         return [text in self._same or number in near for number, text in enumerate(normal)]

@@ -21,15 +21,19 @@ from tasks.rows import Message
 
 NAME = "paraphrase"
 _TASK = (
-    "Say the following message in other words. Keep its meaning, its language, its point of view, and all names, numbers, code and "
-    "placeholders. Do not answer it. Write the reworded message and nothing else.\n\nMessage: "
+    "You reword messages. You say the same in other words, in the same language and from the same point of view, and keep all names, "
+    "numbers, code and placeholders. You never answer a message. You write the reworded message and nothing else.\n\n"
 )
+_ASKED = "Paraphrase this message: "
 _SHOWN = (
     ("The display of my laptop stays black since the last update", "Ever since the latest update, my laptop's screen shows nothing"),
     ("can you send the invoice 4711 to <EMAIL> please?", "please could invoice 4711 be emailed to <EMAIL>?"),
-    ("Who do I ask when I don't have access to the shared folder?", "I can't get into the shared folder. Whom should I turn to?"),
+    ("Who do I ask when I don't have access to the shared folder?", "Whom should I turn to if I can't get into the shared folder?"),
+    ("I lost my ticket. What happens now?", "My ticket is gone. What do I have to do next?"),
+    ("Is it possible to change the date of a booking?", "Can a booking be moved to another day?"),
+    ("The parcel should have been here on Monday, but it isn't.", "My parcel was due on Monday and still has not arrived."),
 )
-"""Examples cost nothing in this process, where what all prompts begin with is computed once."""
+"""Small models follow examples rather than rules, and in this process they cost nothing: what all prompts begin with is computed once."""
 _BATCH = 32
 """Requests that are answered together, and lost together if the process is killed."""
 _SEEDS = 1 << 31
@@ -38,8 +42,10 @@ _SEEDS = 1 << 31
 
 def chat_for(text: str) -> list[Message]:
     """The request in a model's words."""
-    turns = [turn for asked, said in _SHOWN for turn in (("user", _TASK + asked), ("assistant", said))]
-    return [{"role": role, "content": content} for role, content in (*turns, ("user", _TASK + text))]
+    turns = [turn for asked, said in _SHOWN for turn in (("user", _ASKED + asked), ("assistant", said))]
+    messages: list[Message] = [{"role": role, "content": content} for role, content in (*turns, ("user", _ASKED + text))]
+    # Not every template knows a system turn.
+    return [{"role": "user", "content": _TASK + messages[0]["content"]}, *messages[1:]]
 
 
 class BaseParaphrase:

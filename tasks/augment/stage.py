@@ -20,7 +20,7 @@ from tasks.augment.neighbours import Embedder, HeldOut, References
 from tasks.augment.operators import Candidate, Missing, Operator, Request
 from tasks.augment.requests import compared_text, requests_of, reworded
 from tasks.augment.sentences import sentence_of_missing, warnings_of
-from tasks.augment.training import TrainingRows, held_out_texts
+from tasks.augment.training import TrainingRows, benchmark_texts, held_out_texts
 from tasks.files import sha256_json
 from tasks.rows import Row, messages_digest, rows_in
 from tasks.stages import SCRATCH
@@ -59,13 +59,13 @@ def augment_data(
         ablation: what each operator was found to be worth.
 
     Raises:
-        DataError: a child is equal or near to a validation or test row, which is a fault of this program; or the cache is damaged.
+        DataError: a child is equal or near to a row that is held out, which is a fault of this program; or the cache is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     on = config.operators()
     there = {name: operator for name in on for operator in operators if operator.name == name}
     rows = TrainingRows(prepared)
-    held_out = HeldOut(held_out_texts(prepared.folder), data.split.near_jaccard, embedder)
+    held_out = HeldOut(held_out_texts(prepared.folder), data.split.near_jaccard, embedder, benchmark_texts(prepared.folder))
     references = References(*rows.references(seed), embedder) if prepared.labels is not None and config.accept.neighbours else None
     acceptance = Acceptance(config.accept, held_out, references, rows.keys, fits or _always, embedder)
     # What is not there leaves its share of what balances labels to the others.
@@ -225,7 +225,7 @@ def _require_no_leak(held_out: HeldOut, outcomes: pl.DataFrame) -> None:
     leaked = [child["row_id"] for child, is_near in zip(children, near, strict=True) if is_near]
     if leaked:
         raise DataError(
-            f"{len(leaked)} reworded rows are equal or near to a validation or test row",
+            f"{len(leaked)} reworded rows are equal or near to a row that is held out",
             where=", ".join(leaked[:5]),
             expected="none: each was looked at before it was accepted",
             hint="this is a fault of tunegate, not of the data: please report it",

@@ -26,8 +26,7 @@ _PARTICLES = frozenset(("up", "down", "out", "off", "on", "in", "over", "back", 
 _BOUND = frozenset(("to", "for", "of", "about", "into", "at", "like", "as"))
 """After a verb these belong to it, and another verb would want another one."""
 _BEFORE_INFINITIVE = frozenset(("try", "attempt", "seem", "appear", "begin", "start", "continue", "proceed"))
-_NEVER_WITH_NOUN = frozenset(("attempt", "seem"))
-"""Of these, those that stand before an infinitive or at the end, where the other of their pair may have an object."""
+_ABLE = ("can", "could")
 _INTO = frozenset(("to", "into", "for", "from"))
 _AID = frozenset(("help", "assist"))
 _AID_ENDS = re.compile(r"\s*(?:(?:me|us|you|them|him|her)\b)?\s*(?:[.?!,;]|with\b|please\b|$)")
@@ -123,9 +122,11 @@ class Synonym:
         stems, after = self._thesaurus.entry(other).stems, tokens.after(place)
         following = list(tokens.clause_after(place, 5))
         if following[:1] == ["to"]:
-            return base in _BEFORE_INFINITIVE and not _BEFORE_INFINITIVE.isdisjoint(stems)
-        if not _BOUND.isdisjoint(following[:1]) or (not _NEVER_WITH_NOUN.isdisjoint(stems) and after not in ("end", "adverb")):
-            return False
+            return (
+                base in _BEFORE_INFINITIVE and not _BEFORE_INFINITIVE.isdisjoint(stems) and not (base == "seem" and _is_able(tokens, place))
+            )
+        if not _BOUND.isdisjoint(following[:1]) or "seem" in stems or ("attempt" in stems and after not in ("end", "adverb")):
+            return False  # `attempt my card`, `it seems.`
         if base in _AID and not _is_mere_aid(tokens, place):
             return False
         if base == "change" and (after in ("end", "comma") or not _INTO.isdisjoint(following)):  # what is altered has no `into`
@@ -169,3 +170,8 @@ def _is_mere_aid(tokens: Tokens, place: int) -> bool:
     """Not `help me find it`, and not the cry `Help!`."""
     cry = tokens.before(place) == "begin" and tokens.after(place) in ("end", "comma")
     return not cry and _AID_ENDS.match(tokens.text, tokens.tokens[place].end) is not None
+
+
+def _is_able(tokens: Tokens, place: int) -> bool:
+    """`I can't seem to`, `could not seem to`."""
+    return any(token.lower.startswith(_ABLE) for token in tokens.tokens[max(0, place - 2) : place])

@@ -147,8 +147,11 @@ def _is_plain_noun(word: str) -> bool:
     return not word.endswith(("ing", "ies"))
 
 
+_SPELLINGS = (("is", "iz"), ("our", "or"), ("que", "ck"), ("ll", "l"), ("re", "er"))
+
+
 def _spelling(word: str) -> str:
     """Equal for British and American spelling: `recognise`, `colour`, `cheque`."""
-    for british, american in (("is", "iz"), ("our", "or"), ("que", "ck"), ("ll", "l"), ("re", "er")):
+    for british, american in _SPELLINGS:
         word = word.replace(british, american)
     return word

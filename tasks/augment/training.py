@@ -10,7 +10,7 @@ from tasks.artifacts import PreparedData
 from tasks.augment.accept import prompt_key
 from tasks.augment.neighbours import REFERENCES
 from tasks.augment.requests import compared_text
-from tasks.rows import SCHEMA, Row, answer_of, read_rows, rows_in
+from tasks.rows import BENCHMARK_FILE, SCHEMA, Row, answer_of, read_rows, rows_in
 
 FILE = "train.parquet"
 _PART = 1 << 14
@@ -77,3 +77,9 @@ class TrainingRows:
 def held_out_texts(folder: Path) -> list[str]:
     """What validation and test rows say."""
     return [compared_text(row["messages"]) for side in ("validation", "test") for row in read_rows(folder / f"{side}.parquet")]
+
+
+def benchmark_texts(folder: Path) -> list[str]:
+    """What rows of benchmarks say that must not be trained on; nothing where there are none."""
+    path = folder / BENCHMARK_FILE
+    return pl.read_parquet(path)["normal"].to_list() if path.is_file() else []

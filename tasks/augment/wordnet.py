@@ -45,12 +45,12 @@ _ENDINGS: Mapping[PartOfSpeech, tuple[tuple[str, str], ...]] = MappingProxyType(
         "noun": (
             ("s", ""), ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"), ("men", "man"), ("ies", "y"),
         ),
-        "verb": (("s", ""), ("ies", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", "")),
+        "verb": (("s", ""), ("ies", "y"), ("ied", "y"), ("es", "e"), ("es", ""), ("ed", "e"), ("ed", ""), ("ing", "e"), ("ing", "")),
         "adj": (("er", ""), ("est", ""), ("er", "e"), ("est", "e")),
         "adv": (),
     }
 )  # fmt: skip
-"""The rules of detachment of morphy(7)."""
+"""The rules of detachment of morphy(7), and `-ied`, which WordNet leaves to its lists of exceptions."""
 
 
 class Sense(NamedTuple):

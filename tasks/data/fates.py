@@ -27,12 +27,14 @@ class Fates:
     """`split` has `tasks.data.split.SPLIT` and `recorded`; `duplicates` is `tasks.data.deduplicate.DUPLICATES`.
 
     `cluster_sizes` counts clusters of near rows by their size from 2 on; `labelled` says that answers are labels.
+    `benchmark` is what rows of benchmarks say, normalised.
     """
 
     split: pl.DataFrame
     duplicates: pl.DataFrame
     cluster_sizes: dict[int, int]
     labelled: bool
+    benchmark: pl.Series
 
     def kept(self, *columns: str) -> pl.DataFrame:
         """`row_id` and further columns of the rows that are on a side and not set aside."""
@@ -63,9 +65,11 @@ def decide(parts: list[pl.DataFrame], spool: Spool, data: DataConfig, recorded: 
     index = _label(index.join(near, on="row_id", how="anti", maintain_order="left").drop("cluster", "group_value"), spool)
     if data.source.test_path or data.split.group_column or data.split.benchmark_paths:  # only then rows are compared across sides
         index = spool.rows(index, ["normal"])
-    split = limit_sides(divide(index, data, recorded, _read_benchmark(data), quarantine), data)
+    benchmark = _read_benchmark(data)
+    split = limit_sides(divide(index, data, recorded, benchmark, quarantine), data)
     labelled = split["label"].n_unique() > 1
-    return Fates(split.drop("label", "from_test", "file", "line"), duplicates_table(places, exact, near), sizes, labelled)
+    columns = split.drop("label", "from_test", "file", "line")
+    return Fates(columns, duplicates_table(places, exact, near), sizes, labelled, benchmark["normal"])
 
 
 def _texts_of(index: pl.DataFrame, spool: Spool) -> pl.DataFrame:

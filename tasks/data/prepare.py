@@ -25,7 +25,7 @@ from tasks.data.sources import Source
 from tasks.data.split import SIDES, SPLIT
 from tasks.data.spool import SourceRows, Spool
 from tasks.data.template import ChatTemplate
-from tasks.rows import SCHEMA, TEST_COLUMNS, write_table
+from tasks.rows import BENCHMARK_FILE, SCHEMA, TEST_COLUMNS, write_table
 from tasks.stages import SCRATCH
 
 _SPOOLED = ("row_id", "file", "line", "instruction", "input", "output", "turns", "digest", "normal", "kept")
@@ -66,6 +66,8 @@ def prepare_data(
         require_balance(counts)
         _require_every_side(counts, groups=fates.split["group"].n_unique())
         fates.split.select(*SPLIT).write_parquet(folder / "split.parquet")
+        if data.split.benchmark_paths:
+            pl.DataFrame({"normal": fates.benchmark.unique().sort()}).write_parquet(folder / BENCHMARK_FILE)
         prepared = _write_sides(data, folder, fates, spool, counts)
         _write_test_columns(folder / TEST_COLUMNS, fates, spool, data.source.slice_columns)
         outcome = Outcome(spool, fates, counts, quarantine, checks.kept(), source.format, prepared.digest)

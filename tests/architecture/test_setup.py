@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -99,6 +100,24 @@ def test_an_old_python_is_named_before_anything_is_installed(tmp_path: Path) -> 
     assert done.returncode == 2
     assert "Python 3.11 or newer is needed" in done.stderr
     assert not (tmp_path / ".venv").exists()
+
+
+def test_system_packages_that_cannot_be_installed_are_named_with_what_goes_without(tmp_path: Path) -> None:
+    for tool in ("id", "grep"):
+        (tmp_path / tool).symlink_to(str(shutil.which(tool)))
+
+    done = subprocess.run(
+        [str(shutil.which("make")), "system-deps"], cwd=ROOT, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True
+    )
+
+    assert "missing, and cannot be installed here: chromium fonts-dejavu-core apertium apertium-eng-spa" in done.stdout
+    assert "without apertium back-translation" in done.stdout
+
+
+def test_the_image_has_what_rewords_rows_offline() -> None:
+    installed = (ROOT / "docker" / "Dockerfile").read_text()
+
+    assert all(package in installed and package in MAKEFILE for package in ("apertium-eng-spa", "wordnet-base"))
 
 
 def test_continuous_integration_calls_make_and_nothing_else() -> None:

@@ -150,6 +150,39 @@ def test_a_run_with_canaries_goes_nowhere(machine_up: Machine, project: Path) ->
     jsonschema.validate(run.summary, SCHEMA)
 
 
+def test_reworded_rows_are_trained_on_and_accounted_for(machine_up: Machine, project: Path) -> None:
+    """Where WordNet is not there, the run goes on without its operator and says so."""
+    run = run_pipeline(
+        machine_up, "--config", str(project), "--set", "augmentation.synonym.ratio=0.5 training.epochs=1 registry.model_name=tiny-augmented"
+    )
+    assert run.summary.get("outcome", "error") != "error", f"{run.code}: {run.output}"
+    jsonschema.validate(run.summary, SCHEMA)
+    assert run.summary["stages"]["prepare"]["status"] == "completed"
+    augmentation = run.summary["augmentation"]
+    (operator,) = augmentation["operators"]
+    assert operator["asked"] == operator["accepted"] + sum(operator["rejected"].values())
+    assert augmentation["rows"] == operator["accepted"]
+    assert any("augmentation: synonym" in note for note in run.summary["notes"])
+    assert (operator["missing"] is None) == (operator["asked"] > 0)
+    assert "Augmentation" in Path(run.summary["report"]).read_text()
+
+
+def test_an_operator_without_measured_lift_is_off_in_the_training_that_counts(machine_up: Machine, project: Path) -> None:
+    changes = "augmentation.synonym.ratio=0.5 augmentation.ablate=true augmentation.ablation_steps=2 training.epochs=1"
+    run = run_pipeline(machine_up, "--config", str(project), "--set", f"{changes} registry.model_name=tiny-ablated")
+    assert run.summary.get("outcome", "error") != "error", f"{run.code}: {run.output}"
+    jsonschema.validate(run.summary, SCHEMA)
+    augmentation = run.summary["augmentation"]
+    (operator,) = augmentation["operators"]
+    if operator["missing"] is not None:
+        pytest.skip(operator["missing"])
+    (arm,) = augmentation["ablation"]["arms"]
+    assert augmentation["ablation"]["steps"] == 2
+    assert arm["kept"] == (operator["dropped"] is None) == (arm["interval"][0] > 0)
+    assert (augmentation["rows"] > 0) == arm["kept"]
+    assert "What each operator is worth" in Path(run.summary["report"]).read_text()
+
+
 def test_too_few_test_rows_are_held(machine_up: Machine, project: Path) -> None:
     run = run_pipeline(machine_up, "--config", str(project), "--set", "data.max_test_rows=40 registry.model_name=tiny-held")
     assert run.code == 4, run.output

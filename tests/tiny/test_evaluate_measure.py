@@ -16,7 +16,7 @@ from pipeline_config.evaluation import EvaluationConfig
 from pipeline_config.gates import OverfittingGate, ThresholdGate
 from pipeline_config.pipeline import PipelineConfig
 from pipeline_config.training import TrainingConfig
-from tasks.artifacts import EvaluationResult, Figures, PreparedData, Rival, TrainedModel
+from tasks.artifacts import Augmentation, EvaluationResult, Figures, PreparedData, Rival, TrainedModel
 from tasks.batching import PADDED, mean_loss
 from tasks.chat import encode_last_answer, encode_row
 from tasks.engine import open_engine
@@ -28,7 +28,7 @@ from tasks.evaluate.measure import measure
 from tasks.evaluate.outcomes import PREDICTIONS, read_outcomes
 from tasks.evaluate.scores import SCORES
 from tasks.manifest import read_manifest, write_manifest
-from tasks.rows import Message, Row, answer_of, prompt_of, read_rows
+from tasks.rows import CHILDREN_FILE, Message, Row, answer_of, prompt_of, read_rows
 from tasks.stages import StageResult
 from tests.builders import INSTRUCTION, make_prepared, make_row, make_trained, tiny_base, tiny_tokenizer
 from tests.unit.tasks.evaluate.metric_of_a_user import vowels
@@ -144,6 +144,26 @@ def test_perplexity_is_weighted_by_tokens(world: World, layout: str) -> None:
             losses += [-scores[at - 1, ids[0, at]].item() for at in range(start, ids.shape[1])]
     assert result.tuned.get("perplexity") == pytest.approx(math.exp(sum(losses) / len(losses)), rel=1e-4)
     assert result.base.get("perplexity") != result.tuned.get("perplexity")
+
+
+def test_reworded_rows_are_measured_beside_those_that_they_were_made_from(world: World) -> None:
+    children = [{**make_row(f"my laptop {n} does not work", QUEUES[n % 3]), "row_id": f"{TRAIN[n]['row_id']}~synonym~1"} for n in range(8)]
+    prepared = make_prepared(world.folder / "augmented", [*TRAIN, *children], TRAIN[:2], TEST)  # type: ignore[list-item]
+    lines = {"row_id": [row["row_id"] for row in children], "parent": [row["row_id"] for row in TRAIN[:8]]}
+    pl.DataFrame(lines).write_parquet(prepared.folder / CHILDREN_FILE)
+    assert world.measure(world.two).value.wording is None
+    world.prepared = prepared.model_copy(update={"augmentation": Augmentation(rows=8, operators=())})
+    wording = world.measure(world.two).value.wording
+    assert wording is not None
+    chosen = sorted(children, key=lambda row: row["digest"])[:5]  # as many as `train_sample_rows`
+    parents = {row["row_id"].partition("~")[0] for row in chosen}
+    engine = open_engine(world.config.model, world.folder)
+    engine.load_adapter("v2", world.two.artifact)
+    with engine.active("v2") as model:
+        for rows, found in ((chosen, wording.augmented), ([row for row in TRAIN if row["row_id"] in parents], wording.parents)):
+            encoded = [encode_last_answer(engine.base.tokenizer, row) for row in rows]  # type: ignore[arg-type]
+            assert found == pytest.approx(mean_loss(PADDED, model, encoded, rows_per_batch=1, pad_id=0), rel=1e-4)
+    assert wording.parents != wording.augmented
 
 
 def test_of_a_chat_the_last_answer_alone_is_judged(world: World) -> None:

@@ -28,10 +28,12 @@ EVERYDAY = (
     Synset("verb", "bribe 9 buy 2"),
     Synset("verb", "try 300 attempt 60"),
     Synset("verb", "need 90 require 80"),
+    Synset("verb", "seem 90 appear 90"),
     Synset("verb", "choose 100 select 50"),
     Synset("verb", "pick_out 1 select 8"),
     Synset("verb", "look_for 20"),
     Synset("verb", "top_up 5"),
+    Synset("verb", "buy_up 5"),
     Synset("verb", "card 1"),
     Synset("verb", "find 300 discover 80"),
     Synset("verb", "happen 100 occur 90"),
@@ -50,6 +52,9 @@ EVERYDAY = (
     Synset("noun", "account 30"),
     Synset("noun", "card 60"),
     Synset("noun", "credit_card 9"),
+    Synset("noun", "credit 30"),
+    Synset("verb", "want 90"),
+    Synset("adj", "open 50"),
     Synset("noun", "store_card 9"),
     Synset("noun", "delivery 30"),
     Synset("noun", "try 3"),
@@ -61,8 +66,9 @@ EVERYDAY = (
     Synset("adj", "rapid 20 fast(p) 20"),
     Synset("adj", "great 30 swell 30", ";u 00000000 n 0000"),
     Synset("adv", "quickly 60 rapidly 40"),
+    Synset("adv", "by_mistake 9"),
 )
-EXCEPTIONS = {"verb": "bought buy\nchose choose\nchosen choose\nfound find\n", "noun": "children child\n"}
+EXCEPTIONS = {"verb": "bought buy\noccurred occur\nchose choose\nchosen choose\nfound find\n", "noun": "children child\n"}
 
 
 def write_wordnet(

@@ -54,7 +54,7 @@ def reword(operator: Operator, asked: list[Request]) -> list[Candidate]:
 
 
 def text_in(body: dict[str, Any]) -> str:
-    return str(body["messages"][-1]["content"]).rpartition("Message: ")[2]
+    return str(body["messages"][-1]["content"]).rpartition("essage: ")[2]
 
 
 def parcel(body: dict[str, Any]) -> int:

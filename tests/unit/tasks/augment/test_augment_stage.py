@@ -24,7 +24,7 @@ from tasks.augment.stage import NOTHING
 from tasks.files import file_digests
 from tasks.nearness.near import near_pairs_between
 from tasks.nearness.normal import normalise
-from tasks.rows import CHILDREN_FILE, Message, Row, messages_digest, read_rows, write_rows
+from tasks.rows import BENCHMARK_FILE, CHILDREN_FILE, Message, Row, messages_digest, read_rows, write_rows
 from tests.builders import make_row
 from tests.fakes import FakeOperator
 from tests.unit.tasks.augment import augment_builders as build
@@ -252,6 +252,14 @@ def test_every_refusal_is_counted_by_its_reason(tmp_path: Path, said: str, reaso
     augmented = build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", TRAIN), [FakeOperator("synonym", make)], config)
     assert rejected_in(augmented) == {reason: len(TRAIN) // 2}
     require_balanced_counts(augmented)
+
+
+def test_nothing_comes_near_a_row_of_a_benchmark(tmp_path: Path) -> None:
+    prepared = build.prepared_in(tmp_path / "prepared", TRAIN)
+    pl.DataFrame({"normal": ["what a benchmark asks of every model"]}).write_parquet(prepared.folder / BENCHMARK_FILE)
+    config = build.settings(accept=NO_LIMITS)
+    augmented = build.augment(tmp_path, prepared, [FakeOperator("synonym", lambda _: "What a benchmark asks of every model now")], config)
+    assert rejected_in(augmented) == {NEAR: len(TRAIN) // 2}
 
 
 def test_rows_without_a_text_to_reword_are_counted(tmp_path: Path) -> None:

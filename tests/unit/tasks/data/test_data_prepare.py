@@ -20,7 +20,7 @@ from tasks.data.assignments import ASSIGNMENTS, merge
 from tasks.data.prepare import prepare_data, require_balance
 from tasks.data.quarantine import QUARANTINE, count_by_code
 from tasks.data.split import SIDES, SPLIT
-from tasks.rows import TEST_COLUMNS, Row, answer_of, messages_digest, read_rows
+from tasks.rows import BENCHMARK_FILE, TEST_COLUMNS, Row, answer_of, messages_digest, read_rows
 from tests.unit.tasks.data.data_builders import data_config, labelled_csv, prepare, template, ticket, tickets, write_csv, write_jsonl
 
 
@@ -393,6 +393,7 @@ def test_rows_that_repeat_a_benchmark_are_not_trained_on(tmp_path: Path) -> None
     prepared = prepare(data, tmp_path / "out")
     assert count_by_code(prepared.folder) == {"LEAK_BENCHMARK": 2}
     assert pl.read_parquet(prepared.folder / "quarantine.parquet")["line"].sort().to_list() == [4, 5]
+    assert str(rows[3]["input"]).lower() in pl.read_parquet(prepared.folder / BENCHMARK_FILE)["normal"].to_list()
     require_balance(prepared.counts)
 
 

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.artifacts import EvaluationResult, GateResult, SliceResult
+from tasks.artifacts import Ablation, AblationArm, Augmentation, EvaluationResult, GateResult, OperatorCounts, SliceResult
 from tasks.files import DATA_PAGE, run_folder
 from tasks.report.page import render_page
 from tasks.report.pictures import pictures_of
 from tasks.report.short import report_markdown
-from tests.finished_runs import GATES, FinishedRun, classified, make_gate, replied
+from tests.finished_runs import DIGEST, GATES, FinishedRun, classified, make_gate, replied
 from tests.reports import HOSTILE
 
 TEXTS = st.one_of(st.sampled_from(HOSTILE), st.text(min_size=1, max_size=60))
@@ -48,6 +48,27 @@ class Parsed(HTMLParser):
         return " ".join(" ".join(self.pieces).split())
 
 
+def augmentation_that_says(text: str) -> Augmentation:
+    """One operator that worked, one that is not there, one that was dropped; reasons of refusals may be an endpoint's own words."""
+    nothing: dict[str, Any] = {"version": None, "asked": 0, "accepted": 0, "rejected": {}, "similarity": None, "seconds": 0.0}
+    worked = OperatorCounts(
+        name="back_translation", version=DIGEST, asked=1200, accepted=900, rejected={f"r{text}": 200, "too short": 100}, similarity=0.91234,
+        seconds=1.5,
+    )  # fmt: skip
+    arms = (
+        AblationArm(
+            name="back_translation", accepted=900, rows=400, value=0.812, without=0.75, lift=0.062, interval=(0.01, 0.114), kept=True
+        ),
+        AblationArm(name="synonym", accepted=50, rows=400, value=0.74, without=0.75, lift=-0.01, interval=(-0.05, 0.03), kept=False),
+    )
+    off = (
+        OperatorCounts(name="paraphrase", **nothing, missing=f"augmentation: paraphrase is off: m{text}"),
+        OperatorCounts(name="synonym", **nothing, dropped=f"d{text}"),
+    )
+    ablation = Ablation(folder=Path("gone"), steps=120, arms=arms)
+    return Augmentation(rows=900, operators=(worked, *off), ablation=ablation)
+
+
 def said_by(run: FinishedRun, text: str) -> FinishedRun:
     """The same run with one text wherever a text of somebody else may stand."""
     parts = run.parts
@@ -65,7 +86,10 @@ def said_by(run: FinishedRun, text: str) -> FinishedRun:
     changed = parts.model_copy(
         update={
             "evaluated": evaluated, "judged": parts.judged.model_copy(update={"report": report}), "error": f"e{text}",
-            "data": parts.data.model_copy(update={"instruction": f"i{text}", "warnings": (f"w{text}",)}), "faults": (f"f{text}",),
+            "data": parts.data.model_copy(
+                update={"instruction": f"i{text}", "warnings": (f"w{text}",), "augmentation": augmentation_that_says(text)}
+            ),
+            "faults": (f"f{text}",),
         }
     )  # fmt: skip
     return run._replace(parts=changed)
@@ -268,6 +292,20 @@ class Retained(EvaluationResult):
 
     retention: dict[str, Any] | None
     fit: dict[str, Any] | None
+
+
+def test_what_augmentation_added_and_refused_is_shown(run: FinishedRun) -> None:
+    assert run.parts.data is not None
+    data = run.parts.data.model_copy(update={"augmentation": augmentation_that_says("x")})
+    text = Parsed(render_page(run._replace(parts=run.parts.model_copy(update={"data": data})).material())).text
+    assert "900 reworded training rows were added." in text
+    assert "back translation 1,200 900 (75.0%) 0.912 rx 200, too short 100" in text
+    assert "paraphrase Paraphrase is off: mx" in text
+    assert "synonym No measured lift: dx" in text
+    assert "Share of validation rows answered exactly, after 120 steps of training" in text
+    assert "back translation 400 0.750 0.812 +0.062 [+0.010, +0.114] yes" in text
+    assert "synonym 400 0.750 0.740 -0.010 [-0.050, +0.030] no" in text
+    assert "Augmentation" not in Parsed(render_page(run.material())).text
 
 
 def test_what_is_left_of_the_bases_abilities_is_shown(run: FinishedRun) -> None:
