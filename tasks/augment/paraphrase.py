@@ -1,8 +1,8 @@
 """The operator `paraphrase`: a language model says the same in other words. The run's own base does, in this process, or an endpoint.
 
-Of an instruct model's base every candidate is drawn with the request's own seed (`tasks.drawing`), so that it is the same whatever other
-requests there are, but for the rounding of a batch: in 16 bits two tokens that are nearly as likely may change places. To an endpoint the
-seed is sent; what it makes of it is its own affair.
+The base draws every candidate with the request's own seed (`tasks.drawing`), and in fp32 (`tasks.augment.catalogue`), where the rounding of
+a batch changes next to nothing: a candidate is the same whatever other requests there are. To an endpoint the seed is sent; what it makes
+of it is its own affair.
 """
 
 import functools
