@@ -14,7 +14,7 @@ TUNEGATE := $(BIN)/tunegate
 OPTIONS = --preset $(PRESET) $(if $(CONFIG),--config "$(CONFIG)") $(if $(SET),--set "$(SET)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system-deps run-pipeline validate up down status deploy review rollback ledger config-show test test-fast test-methods test-chaos bench-data bench-train bench-methods bench-overfit bench-gates bench-eval peers lint clean
+.PHONY: help setup system-deps run-pipeline validate up down status deploy review rollback pull ledger config-show test test-fast test-methods test-chaos bench-data bench-train bench-methods bench-overfit bench-gates bench-eval peers lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{printf "%-14s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ review: $(READY) ## what awaits a decision: verdict, figures beside the champion
 
 rollback: $(READY) ## back to the version before, or to VERSION; say WHY="..."
 	@$(TUNEGATE) rollback $(VERSION) --why "$(WHY)" $(if $(MODEL),--model "$(MODEL)")
+
+pull: $(READY) ## VERSION with its base into FOLDER, for plain PEFT; MERGED=1 for one merged model
+	@$(TUNEGATE) pull $(VERSION) "$(FOLDER)" $(if $(MERGED),--merged) $(if $(DTYPE),--dtype $(DTYPE)) $(if $(MODEL),--model "$(MODEL)")
 
 ledger: $(READY) ## verify the production ledger and print it; AT=2026-11-01 for what was live then
 	@$(TUNEGATE) ledger $(if $(AT),--at "$(AT)") $(if $(MODEL),--model "$(MODEL)")

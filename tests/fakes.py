@@ -11,7 +11,8 @@ from typing import Literal
 from pipeline_config.errors import ModelError, RegistryError
 from tasks.generation import Answer
 from tasks.manifest import read_manifest
-from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, Alias, Listed
+from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, Alias, Listed, StoredBase
+from tasks.registry.sealing import require_files
 from tasks.rows import Message
 from tasks.tracking import MetricPoint, TrackedDataset, TrackedRun
 
@@ -54,6 +55,7 @@ class FakeRegistry:
         evidence: Mapping[str, Path],
         tags: Mapping[str, str],
         description: str,
+        package: Mapping[str, Path] | None = None,
     ) -> int:
         version = 1 + sum(name == model_name for name, _ in self._versions)
         folder = self._root / mlflow_run_id / f"{model_name}-{version}"
@@ -61,6 +63,8 @@ class FakeRegistry:
         (folder / EVIDENCE_FOLDER).mkdir()
         for name, path in evidence.items():
             shutil.copyfile(path, folder / EVIDENCE_FOLDER / name)
+        for name, path in (package or {}).items():
+            shutil.copyfile(path, folder / name)
         self._versions[model_name, version] = _Version(folder, dict(tags), description, self._clock())
         return version
 
@@ -104,6 +108,9 @@ class FakeRegistry:
             if not (held.folder / part).is_dir():
                 raise RegistryError(f"version {version} has no {part}/")
             shutil.copytree(held.folder / part, folder / part)
+        for path in held.folder.iterdir():
+            if path.is_file():
+                shutil.copyfile(path, folder / path.name)
 
     def aliases(self, model_name: str) -> dict[str, int]:
         return dict(self._aliases.get(model_name, {}))
@@ -123,6 +130,30 @@ class FakeRegistry:
         if held is None:
             raise RegistryError(f"{model_name} has no version {version}")
         return held
+
+
+class FakeBaseStore:
+    """`tasks.registry.port.BaseStore` in a folder. `stored` says where the bytes of each base lie, for tests that damage them."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.stored: dict[str, Path] = {}
+
+    def keep(self, base: StoredBase, name: str, files: Mapping[str, Path]) -> bool:
+        if base.key in self.stored:
+            return False
+        self.stored[base.key] = self._root / base.key
+        for relative, path in files.items():
+            target = self.stored[base.key] / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+        return True
+
+    def fetch(self, base: StoredBase, folder: Path) -> None:
+        if base.key not in self.stored:
+            raise RegistryError(f"base {base.digest[:12]} is not in the store")
+        shutil.copytree(self.stored[base.key], folder, dirs_exist_ok=True)
+        require_files(base, folder)
 
 
 @dataclass

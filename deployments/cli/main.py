@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from deployments.cli.options import At, ConfigFile, Model, Overrides, Preset, Rows, Run, Version, Why, split_overrides
+from deployments.cli.options import (
+    At,
+    ConfigFile,
+    Folder,
+    Merged,
+    Model,
+    Overrides,
+    Precision,
+    Preset,
+    PulledVersion,
+    Rows,
+    Run,
+    Version,
+    Why,
+    split_overrides,
+)
 from pipeline_config.environment import read_machine
 from pipeline_config.errors import ConfigError, TunegateError
 
@@ -97,6 +112,17 @@ def review(model: Model = None) -> None:
     from deployments.cli.review import review as show_what_waits
 
     show_what_waits(read_machine(), model)
+
+
+@app.command()
+def pull(version: PulledVersion, folder: Folder, merged: Merged = False, dtype: Precision = None, model: Model = None) -> None:
+    """Lay a version and its base out in a folder, for use without tunegate, after its files were verified.
+
+    A merged model is kept only if it answers 50 test rows as the adapter does. Otherwise the folder is left as it was.
+    """
+    from deployments.cli.pull import pull_version
+
+    pull_version(version, folder, model, read_machine(), merged=merged, dtype=dtype)
 
 
 @app.command()

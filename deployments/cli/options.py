@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -27,6 +27,12 @@ Rows = Annotated[
 Version = Annotated[
     str | None,
     typer.Argument(metavar="[VERSION]", help="Number or full name of a version; default: the one that was live before this one."),
+]
+PulledVersion = Annotated[str, typer.Argument(metavar="VERSION", help="Number or full name of a version.")]
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where it shall lie: an empty folder, or one that does not exist.")]
+Merged = Annotated[bool, typer.Option("--merged", help="One merged model in place of base and adapter.")]
+Precision = Annotated[
+    Literal["bfloat16", "float32"] | None, typer.Option("--dtype", help="Precision of a merged model; default: as the base is served.")
 ]
 Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason, for the ledger.")]
 Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Registered model; needed only if there are several.")]

@@ -47,7 +47,7 @@ def read_target(version: str | None, model_name: str | None, known: list[str]) -
     models = {name for name in (named, model_name) if name} or set(known)
     if len(models) != 1:
         said = f"{' and '.join(sorted(models))} are meant" if models else "no model was ever live here"
-        raise ConfigError(f"it is not clear which model to roll back: {said}", where="--model", expected=f"one of {', '.join(known)}")
+        raise ConfigError(f"it is not clear which model is meant: {said}", where="--model", expected=f"one of {', '.join(known)}")
     return models.pop(), int(number) if number else None
 
 

@@ -8,14 +8,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipeline_config.errors import RegistryError
-from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, Alias, Listed
+from tasks.registry.port import ARTIFACT_TAG, EVIDENCE_FOLDER, GATE_REPORT_TAG, MODEL_FOLDER, VERSION_FOLDER, Alias, Listed
 
 _PAGE = 1000
 """Versions in one answer."""
 
 
 class MlflowRegistry:
-    """`tasks.registry.port.Registry` on MLflow. A version's source is its run's artifact folder; its files are taken from there.
+    """`tasks.registry.port.Registry` on MLflow. A version's source is a folder of its run; its files are taken from there.
 
     Args:
         url: the MLflow server, such as `http://127.0.0.1:5000`.
@@ -35,16 +35,18 @@ class MlflowRegistry:
         evidence: Mapping[str, Path],
         tags: Mapping[str, str],
         description: str,
+        package: Mapping[str, Path] | None = None,
     ) -> int:
         """See :meth:`tasks.registry.port.Registry.register`."""
         with self._speaking("register a version", model_name):
-            run = self._client.get_run(mlflow_run_id)
-            self._client.log_artifacts(mlflow_run_id, str(artifact), MODEL_FOLDER)
-            self._log_evidence(mlflow_run_id, evidence)
+            source = f"{self._client.get_run(mlflow_run_id).info.artifact_uri}/{VERSION_FOLDER}"
+            self._client.log_artifacts(mlflow_run_id, str(artifact), f"{VERSION_FOLDER}/{MODEL_FOLDER}")
+            self._log_files(mlflow_run_id, evidence, f"{VERSION_FOLDER}/{EVIDENCE_FOLDER}")
+            self._log_files(mlflow_run_id, package or {}, VERSION_FOLDER)
             self._ensure_model(model_name)
             # The version comes last and with all its tags, so that a crash before it leaves files of a run and nothing to find.
             created = self._client.create_model_version(
-                model_name, run.info.artifact_uri, mlflow_run_id, tags=dict(tags), description=description, await_creation_for=0
+                model_name, source, mlflow_run_id, tags=dict(tags), description=description, await_creation_for=0
             )
         return int(created.version)
 
@@ -99,14 +101,15 @@ class MlflowRegistry:
 
     def download(self, model_name: str, version: int, folder: Path) -> None:
         """See :meth:`tasks.registry.port.Registry.download`."""
-        from mlflow.artifacts import download_artifacts
-
         found = self._version(model_name, version)
         if found is None:
             raise RegistryError(f"there is no version {version} to download", where=f"{model_name} at {self._url}")
-        for part in (MODEL_FOLDER, EVIDENCE_FOLDER):
-            with self._speaking(f"download {part}/ of version {version}", model_name):
-                download_artifacts(artifact_uri=f"{found.source}/{part}", dst_path=str(folder), tracking_uri=self._url)
+        with self._speaking(f"download version {version}", model_name):
+            present = self._parts(str(found.source))
+            for part in present:
+                self._download(f"{found.source}/{part}", folder)
+        if missing := {MODEL_FOLDER, EVIDENCE_FOLDER} - set(present):
+            raise RegistryError(f"version {version} has no {min(missing)}/", where=f"{model_name} at {self._url}")
 
     def aliases(self, model_name: str) -> dict[str, int]:
         """See :meth:`tasks.registry.port.Registry.aliases`."""
@@ -132,11 +135,25 @@ class MlflowRegistry:
         with self._speaking(f"read version {version}", model_name):
             return self._or_none(self._client.get_model_version, model_name, str(version))
 
-    def _log_evidence(self, mlflow_run_id: str, evidence: Mapping[str, Path]) -> None:
-        with TemporaryDirectory() as folder:
-            for name, path in evidence.items():
-                (Path(folder) / name).write_bytes(path.read_bytes())
-            self._client.log_artifacts(mlflow_run_id, folder, EVIDENCE_FOLDER)
+    def _parts(self, source: str) -> list[str]:
+        """Both folders of a version and the files beside them. Where the whole run is the source, as it once was, its files are not."""
+        from mlflow.artifacts import list_artifacts
+
+        own = source.endswith(f"/{VERSION_FOLDER}")
+        # Paths begin with the source's own last part.
+        found = [(part.path.rpartition("/")[2], part.is_dir) for part in list_artifacts(artifact_uri=source, tracking_uri=self._url)]
+        return [name for name, is_dir in found if (name in (MODEL_FOLDER, EVIDENCE_FOLDER) if is_dir else own)]
+
+    def _download(self, uri: str, folder: Path) -> None:
+        from mlflow.artifacts import download_artifacts
+
+        download_artifacts(artifact_uri=uri, dst_path=str(folder), tracking_uri=self._url)
+
+    def _log_files(self, mlflow_run_id: str, files: Mapping[str, Path], folder: str) -> None:
+        with TemporaryDirectory() as draft:
+            for name, path in files.items():
+                (Path(draft) / name).write_bytes(path.read_bytes())
+            self._client.log_artifacts(mlflow_run_id, draft, folder)
 
     def _ensure_model(self, model_name: str) -> None:
         from mlflow.exceptions import MlflowException

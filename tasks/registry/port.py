@@ -6,14 +6,21 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from tasks.artifacts import Record
+from tasks.files import sha256_json
 
 Alias = Literal["champion", "previous", "challenger"]
+
+VERSION_FOLDER = "version"
+"""Folder of a run with all that its version consists of, so that loading the version brings nothing else of the run."""
 
 MODEL_FOLDER = "model"
 """Folder of a version with the artifact, as training left it."""
 
 EVIDENCE_FOLDER = "evidence"
 """Folder of a version with what it was judged by."""
+
+EVIDENCE_MANIFEST = "evidence.json"
+"""File of the evidence folder with the SHA-256 of every other file there and of the package (`tasks.registry.sealing`)."""
 
 GATE_REPORT, CONFIG, PREDICTIONS, PARITY = "gate_report.json", "config.json", "predictions.parquet", "parity.jsonl"
 FIGURES = "figures.json"
@@ -22,6 +29,8 @@ FIGURES = "figures.json"
 VERDICT_TAG = "tunegate.verdict"
 ARTIFACT_TAG = "tunegate.artifact_digest"
 GATE_REPORT_TAG = "tunegate.gate_report_digest"
+EVIDENCE_TAG = "tunegate.evidence_digest"
+"""SHA-256 of :data:`EVIDENCE_MANIFEST`; versions that were registered before there was one have neither."""
 RUN_TAG = "tunegate.run_id"
 
 STATUS_TAG, STATUS_REASON_TAG = "approval_status", "approval_reason"
@@ -85,6 +94,7 @@ class Registry(Protocol):
         evidence: Mapping[str, Path],
         tags: Mapping[str, str],
         description: str,
+        package: Mapping[str, Path] | None = None,
     ) -> int:
         """Stores files under a run and makes them a new version, complete with its tags from its first moment.
 
@@ -92,6 +102,7 @@ class Registry(Protocol):
             artifact: folder that becomes :data:`MODEL_FOLDER`, file by file.
             evidence: files of :data:`EVIDENCE_FOLDER`, by the name that they get there.
             description: Markdown for the version's page.
+            package: files beside both folders, by name: what `mlflow.pyfunc` loads the version by.
         """
         ...
 
@@ -124,7 +135,7 @@ class Registry(Protocol):
         ...
 
     def download(self, model_name: str, version: int, folder: Path) -> None:
-        """Writes both folders of a version below an existing folder.
+        """Writes both folders of a version, and its package if it has one, below an existing folder.
 
         Raises:
             RegistryError: there is no such version, or one of its folders is missing.
@@ -149,4 +160,41 @@ class Registry(Protocol):
 
     def url(self, model_name: str, version: int) -> str:
         """The version's page."""
+        ...
+
+
+class StoredBase(Record):
+    """A base model as it is kept for whoever wants to use a version without this project.
+
+    `digest` is what manifests know a base by. The same base can be written in other bytes (another version of a library), so its `files`
+    (SHA-256 by path) are part of what it is found by.
+    """
+
+    digest: str
+    files: dict[str, str]
+
+    @property
+    def key(self) -> str:
+        """Digest of all files."""
+        return sha256_json(self.files)
+
+
+class BaseStore(Protocol):
+    """Keeps each base model once. Every method raises RegistryError when the store does not answer."""
+
+    def keep(self, base: StoredBase, name: str, files: Mapping[str, Path]) -> bool:
+        """Stores a base unless it is there already; returns whether it had to be.
+
+        Args:
+            name: what a person knows the base by.
+            files: by the paths of `base.files`.
+        """
+        ...
+
+    def fetch(self, base: StoredBase, folder: Path) -> None:
+        """Writes the files of a base into an existing folder, and holds each against its digest.
+
+        Raises:
+            RegistryError: it is not in the store, or its bytes are others.
+        """
         ...

@@ -17,8 +17,10 @@ from pipeline_config.pipeline import PipelineConfig
 from tasks.artifacts import EvaluationResult, GateEvidence, PreparedData, RegisteredVersion, Rival, RunContext, TrainedModel
 from tasks.files import exclusive, version_cache
 from tasks.ledger import Entry, Ledger, open_ledger
+from tasks.mlflow_tracking import MlflowTracker
 from tasks.registry.approval import Approval, Given
-from tasks.registry.evidence import collect, describe, tags_of
+from tasks.registry.bundling import bundle
+from tasks.registry.mlflow_bases import MlflowBaseStore
 from tasks.registry.mlflow_registry import MlflowRegistry
 from tasks.registry.port import adapter_name
 from tasks.registry.promote import (
@@ -65,19 +67,8 @@ def register(
     started = time.monotonic()
     registry, name, evidence = _registry(read_machine()), config.registry.model_name, judged.value
     artifact = evidence.report.artifact_digest
-    with exclusive(_lock(context.workspace)), TemporaryDirectory() as folder:
-        found = registry.find(name, artifact, evidence.digest)
-        if found and is_overdue(registry, _ledger(read_machine()), name, found, config.registry, datetime.now(UTC)):
-            get_run_logger().info("nobody decided on version %d in time: it is registered anew", found)
-            found = None
-        version = found or registry.register(
-            name,
-            context.mlflow_run_id,
-            trained.value.artifact,
-            collect(Path(folder), config, prepared.value, evaluated.value, evidence),
-            tags_of(context, evidence) | approval_tags(config.registry, _requester()),
-            describe(config, context, evaluated.value, evidence),
-        )
+    found = _found(registry, name, evidence, config)
+    version = found or _register(registry, config, context, prepared.value, trained.value, evaluated.value, evidence)
     value = RegisteredVersion(
         model_name=name,
         version=version,
@@ -86,7 +77,43 @@ def register(
         gate_report_digest=evidence.digest,
         url=registry.url(name, version),
     )
+    _link_back(context, value)
     return StageResult("register", value, evidence.digest, time.monotonic() - started, found is not None)
+
+
+def _register(
+    registry: MlflowRegistry,
+    config: PipelineConfig,
+    context: RunContext,
+    prepared: PreparedData,
+    trained: TrainedModel,
+    evaluated: EvaluationResult,
+    judged: GateEvidence,
+) -> int:
+    name, bases = config.registry.model_name, MlflowBaseStore(read_machine().mlflow_url)
+    with TemporaryDirectory() as folder:
+        # A large base takes minutes to store: the lock, which a rollback needs, is not held meanwhile.
+        parts = bundle(Path(folder), config, context, prepared, trained, evaluated, judged, bases)
+        with exclusive(_lock(context.workspace)):
+            tags = parts.tags | approval_tags(config.registry, _requester())
+            return _found(registry, name, judged, config) or registry.register(
+                name, context.mlflow_run_id, trained.artifact, parts.evidence, tags, parts.description, parts.package
+            )
+
+
+def _found(registry: MlflowRegistry, name: str, judged: GateEvidence, config: PipelineConfig) -> int | None:
+    """The version of this artifact with this report, unless nobody decided on it in time."""
+    found = registry.find(name, judged.report.artifact_digest, judged.digest)
+    if found and is_overdue(registry, _ledger(read_machine()), name, found, config.registry, datetime.now(UTC)):
+        get_run_logger().info("nobody decided on version %d in time: it is registered anew", found)
+        return None
+    return found
+
+
+def _link_back(context: RunContext, registered: RegisteredVersion) -> None:
+    """The run's page in MLflow names the version, as the version's page names the run."""
+    tags = {"tunegate.version": registered.adapter_name, "tunegate.version_url": registered.url}
+    MlflowTracker(read_machine().mlflow_url).set_tags(context.mlflow_run_id, tags)
 
 
 def is_already_live(context: RunContext, registered: RegisteredVersion) -> bool:

@@ -21,6 +21,7 @@ from tasks.registry.port import (
     ARTIFACT_TAG,
     CONFIG,
     EVIDENCE_FOLDER,
+    EVIDENCE_TAG,
     GATE_REPORT,
     GATE_REPORT_TAG,
     MODEL_FOLDER,
@@ -29,6 +30,7 @@ from tasks.registry.port import (
     Registry,
     adapter_name,
 )
+from tasks.registry.sealing import broken_seal
 from tasks.verdict import verdict_of
 
 _log = logging.getLogger(__name__)
@@ -43,6 +45,7 @@ class Evidence(Record):
     folder: Path
     artifact_digest: str
     gate_report_digest: str
+    evidence_digest: str | None = None
     report: GateReport
     rules: Rules
     deployment: DeploymentConfig
@@ -103,6 +106,8 @@ def verified_evidence(registry: Registry, model_name: str, version: int, cache: 
         raise _refused(name, f"its verdict is {tags.get(VERDICT_TAG, 'missing')}", f"tag {VERDICT_TAG} to be pass")
     folder = fetch(registry, model_name, version, tags, cache)
     report = _checked_report(name, folder, tags)
+    if fault := broken_seal(folder, tags):
+        raise _refused(name, fault, f"the evidence that it was registered with, by tag {EVIDENCE_TAG}")
     config = _checked_config(name, folder, report, model_name)
     return Evidence(
         model_name=model_name,
@@ -111,6 +116,7 @@ def verified_evidence(registry: Registry, model_name: str, version: int, cache: 
         folder=folder,
         artifact_digest=report.artifact_digest,
         gate_report_digest=tags[GATE_REPORT_TAG],
+        evidence_digest=tags.get(EVIDENCE_TAG),
         report=report,
         rules=config.registry.rules(),
         deployment=config.deployment,
@@ -140,6 +146,8 @@ def fetch(registry: Registry, model_name: str, version: int, tags: Mapping[str, 
 
 def _intact(folder: Path, tags: Mapping[str, str]) -> bool:
     report = folder / EVIDENCE_FOLDER / GATE_REPORT
+    if broken_seal(folder, tags) is not None:
+        return False
     try:
         return read_manifest(folder / MODEL_FOLDER).digest == tags.get(ARTIFACT_TAG) and sha256_file(report) == tags.get(GATE_REPORT_TAG)
     except (ModelError, OSError):

@@ -13,7 +13,7 @@ from typing import Any
 
 from pipeline_config.errors import DataError, TunegateError
 from tasks.artifacts import CurvePoint
-from tasks.chat import EncodedRow, encode_plain, encode_row
+from tasks.chat import EncodedRow, as_judged, encode_plain, encode_row
 from tasks.files import file_digests, read_json
 from tasks.manifest import TRAIN_ROWS, Manifest, write_manifest
 from tasks.rows import read_rows
@@ -234,6 +234,7 @@ def _write_artifact(request: TrainingRequest, base: Any, method: Any, model: Any
     folder.mkdir(exist_ok=True)
     method.save(model, folder, request.model.name_or_path)
     base.tokenizer.save_pretrained(folder)
+    as_judged(base.tokenizer, request.max_new_tokens).save_pretrained(folder)
     sides = [
         pl.read_parquet(request.data_folder / f"{side}.parquet", columns=["row_id", "digest"]).with_columns(side=pl.lit(side))
         for side in ("train", "validation")

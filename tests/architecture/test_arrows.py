@@ -12,8 +12,8 @@ STAGES = ("data", "augment", "train", "evaluate", "registry", "deploy", "report"
 
 HOMES = {
     "pandera": {"tasks/data/schema.py"},
-    "mlflow": {"tasks/mlflow_tracking.py", "tasks/registry/mlflow_registry.py", "deployments/mlflow_app.py"},
-    "peft": {"tasks/methods/", "tasks/models.py"},
+    "mlflow": {"tasks/mlflow_tracking.py", "tasks/registry/mlflow_", "tasks/registry/package_pyfunc.py", "deployments/mlflow_app.py"},
+    "peft": {"tasks/methods/", "tasks/models.py", "tasks/registry/package_pyfunc.py"},
     "evaluate": {"tasks/evaluate/"},
     "fastapi": {"deployments/server/"},
     "typer": {"deployments/cli/"},
@@ -126,7 +126,17 @@ def test_from_pretrained_is_called_where_loading_is_made_safe() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr == "from_pretrained"
     }
-    assert callers <= {"tasks/models.py", "tasks/methods/peft_tree.py"}
+    # The last one leaves with each version and has to stand alone.
+    assert callers <= {"tasks/models.py", "tasks/methods/peft_tree.py", "tasks/registry/package_pyfunc.py"}
+
+
+def test_the_code_that_a_version_takes_along_imports_nothing_of_ours_at_its_top() -> None:
+    top = ast.Module(
+        [node for node in MODULES["tasks/registry/package_pyfunc.py"].body if isinstance(node, ast.Import | ast.ImportFrom)], []
+    )
+    found = {name.split(".")[0] for name in imports(top)}
+    assert len(found) >= 8
+    assert found & {*PACKAGES, "torch", "transformers", "peft"} == set()
 
 
 def test_pickle_is_nowhere() -> None:

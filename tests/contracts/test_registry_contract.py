@@ -79,6 +79,17 @@ def test_a_download_is_byte_for_byte_what_was_registered(place: Place, artifact:
     assert {path.name for path in target.iterdir()} == {"model", "evidence"}
 
 
+def test_a_package_lies_beside_both_folders(place: Place, artifact: Path, report: Path, tmp_path: Path) -> None:
+    version = place.registry.register(
+        place.name, place.new_run(), artifact, {"gate_report.json": report}, {RUN_TAG: "r"}, "", {"MLmodel": report}
+    )  # fmt: skip
+    target = tmp_path / "copy"
+    target.mkdir()
+    place.registry.download(place.name, version, target)
+    assert {path.name for path in target.iterdir()} == {"model", "evidence", "MLmodel"}
+    assert (target / "MLmodel").read_bytes() == report.read_bytes()
+
+
 def test_a_version_is_found_by_both_digests_only(place: Place, artifact: Path, report: Path) -> None:
     registry, name = place.registry, place.name
     assert registry.find(name, "a" * 64, "b" * 64) is None
@@ -177,3 +188,23 @@ def test_a_registry_that_does_not_answer_is_reported(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(RegistryError, match="MLflow did not read version 1"):
         MlflowRegistry(f"http://127.0.0.1:{free_ports(1)[0]}").tags("routing", 1)
+
+
+@pytest.mark.services
+def test_a_version_that_was_registered_when_its_whole_run_was_its_source_can_be_downloaded(
+    machine_up: Machine, artifact: Path, report: Path, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    client, registry, name = MlflowClient(machine_up.mlflow_url), MlflowRegistry(machine_up.mlflow_url), next(_NAMES)
+    run = MlflowTracker(machine_up.mlflow_url).open_run("contract", "run", {}).run_id
+    client.log_artifacts(run, str(artifact), "model")
+    client.log_artifact(run, str(report), "evidence")
+    client.log_artifact(run, str(report))
+    client.create_registered_model(name)
+    client.create_model_version(name, client.get_run(run).info.artifact_uri, run, await_creation_for=0)
+    target = tmp_path / "copy"
+    target.mkdir()
+    registry.download(name, 1, target)
+    assert {path.name for path in target.iterdir()} == {"model", "evidence"}
+    assert file_digests(target / "model") == file_digests(artifact)

@@ -104,16 +104,34 @@ def test_the_runs_page_and_its_model_card_belong_to_the_version(machine_up: Mach
     assert not [note for note in first.summary["notes"] if note.startswith("report:")]
     client, model = MlflowClient(machine_up.mlflow_url), first.summary["model"]
     version = client.get_model_version(model["name"], str(model["version"]))
-    assert version.source.endswith(f"/{version.run_id}/artifacts")
+    assert version.source.endswith(f"/{version.run_id}/artifacts/version")
     files = {file.path for folder in (None, "figures") for file in client.list_artifacts(version.run_id, folder)}
     assert {"report.html", "README.md", "figures/gates.svg", "figures/loss.svg", "figures/confusion.svg"} <= files
     assert "report.html" in version.description
+    evidence = {file.path.rpartition("/")[2] for file in client.list_artifacts(version.run_id, "version/evidence")}
+    assert {"report.html", "README.md", "evidence.json", "gate_report.json"} <= evidence
+    tags = client.get_run(version.run_id).data.tags
+    assert (tags["tunegate.version"], tags["tunegate.version_url"]) == (adapter, first.summary["urls"]["model_version"])
+    assert version.tags["tunegate.mlflow_run"] == first.summary["urls"]["mlflow_run"]
+    assert version.tags["tunegate.prefect_run"] == first.summary["urls"]["prefect_run"]
     card = ModelCard.load(client.download_artifacts(version.run_id, "README.md"))
     assert card.data.model_name == model["name"]
     with get_client(sync_client=True) as prefect:
         keys = ("run-report", "run-gates", "run-loss", "run-confusion")
         found = prefect.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=list(keys))))
     assert {artifact.key: artifact.type for artifact in found} == dict.fromkeys(keys[1:], "image") | {"run-report": "markdown"}
+
+
+def test_the_version_that_is_live_can_be_used_without_the_pipeline(machine_up: Machine, first: Run, tmp_path: Path) -> None:
+    import mlflow
+
+    name, adapter = first.summary["model"]["name"], first.summary["model"]["adapter"]
+    rows = (version_cache(machine_up.workspace) / adapter / "evidence" / "parity.jsonl").read_text().splitlines()
+    asked = [json.loads(row) for row in rows[:5]]
+    mlflow.set_tracking_uri(machine_up.mlflow_url)
+    model = mlflow.pyfunc.load_model(f"models:/{name}@champion", model_config={"cache": str(tmp_path)})
+    answers = model.predict([{"messages": row["messages"]} for row in asked])["answer"].tolist()
+    assert answers == [row["answer"] for row in asked]
 
 
 def test_a_second_run_with_nothing_changed_reuses_everything(machine_up: Machine, first: Run, project: Path) -> None:
