@@ -81,7 +81,7 @@ test-fast: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(READY) ## all tests, the fast ones first
 	@$(BIN)/python -m pytest tests/unit tests/architecture tests/contracts tests/tiny tests/flows \
-		tests/e2e/test_page_in_browser.py tests/e2e/test_ways_in.py tests/e2e/test_readme.py tests/e2e/test_services.py
+		tests/e2e/test_page_in_browser.py tests/e2e/test_review_in_browser.py tests/e2e/test_ways_in.py tests/e2e/test_readme.py tests/e2e/test_services.py
 
 test-fast: $(READY) ## unit and architecture tests in less than a minute; properties are tried with a fifth of the examples
 	@$(BIN)/python -m pytest tests/unit tests/architecture --hypothesis-profile=fast -m "not services and not embedded and not slow"
