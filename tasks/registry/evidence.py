@@ -60,17 +60,17 @@ def collect(
     return {**made, GATE_REPORT: judged.path, PREDICTIONS: predictions, **_pages(context)}
 
 
-def _pages(context: RunContext) -> dict[str, Path]:
-    """The run's page and model card, those that there are."""
-    folder = run_folder(context.workspace, context.run_id)
-    return {name: folder / name for name in (RUN_PAGE, MODEL_CARD) if (folder / name).is_file()}
-
-
 def figures_of(evaluated: EvaluationResult) -> JudgedFigures:
     """The figures that a reviewer compares."""
     return JudgedFigures(
         rows=evaluated.rows, base=evaluated.base, tuned=evaluated.tuned, champion=evaluated.champion, champion_name=evaluated.champion_name
     )
+
+
+def _pages(context: RunContext) -> dict[str, Path]:
+    """The run's page and model card, those that there are."""
+    folder = run_folder(context.workspace, context.run_id)
+    return {name: folder / name for name in (RUN_PAGE, MODEL_CARD) if (folder / name).is_file()}
 
 
 def write_parity(path: Path, test_rows: Path, predictions: Path, count: int) -> None:
@@ -147,6 +147,8 @@ def _decision(config: PipelineConfig, judged: GateEvidence) -> str:
         return f"It cannot go to production: {', '.join(stopped) or 'its gates'} did not pass, and no approval changes that."
     if config.registry.approval == "auto":
         return "Approval policy: `auto`. Nobody is asked."
+    if config.registry.approval == "prefect_input":
+        return "Approval policy: `prefect_input`. To decide, fill in the form of the waiting promotion run in Prefect's page."
     return (
         f"Approval policy: `{config.registry.approval}`. To decide, set the tag `{STATUS_TAG}` on this page to `approved` or `rejected`, "
         f"typed exactly so, and say why in `{STATUS_REASON_TAG}` first."

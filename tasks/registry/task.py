@@ -67,11 +67,8 @@ def register(
     started = time.monotonic()
     registry, name, evidence = _registry(read_machine()), config.registry.model_name, judged.value
     artifact = evidence.report.artifact_digest
-    found, overdue = registry.find(name, artifact, evidence.digest), None
-    if found and is_overdue(registry, _ledger(read_machine()), name, found, config.registry, datetime.now(UTC)):
-        get_run_logger().info("nobody decided on version %d in time: it is registered anew", found)
-        overdue, found = found, None
-    version = found or _register(registry, config, context, prepared.value, trained.value, evaluated.value, evidence, overdue)
+    found = _found(registry, name, evidence, config)
+    version = found or _register(registry, config, context, prepared.value, trained.value, evaluated.value, evidence)
     value = RegisteredVersion(
         model_name=name,
         version=version,
@@ -92,19 +89,25 @@ def _register(
     trained: TrainedModel,
     evaluated: EvaluationResult,
     judged: GateEvidence,
-    overdue: int | None,
 ) -> int:
-    """A new version, unless somebody else has made one meanwhile that is not the overdue one."""
     name, bases = config.registry.model_name, MlflowBaseStore(read_machine().mlflow_url)
     with TemporaryDirectory() as folder:
         # A large base takes minutes to store: the lock, which a rollback needs, is not held meanwhile.
         parts = bundle(Path(folder), config, context, prepared, trained, evaluated, judged, bases)
         with exclusive(_lock(context.workspace)):
-            found = registry.find(name, judged.report.artifact_digest, judged.digest)
-            if found is not None and found != overdue:
-                return found
             tags = parts.tags | approval_tags(config.registry, _requester())
-            return registry.register(name, context.mlflow_run_id, trained.artifact, parts.evidence, tags, parts.description, parts.package)
+            return _found(registry, name, judged, config) or registry.register(
+                name, context.mlflow_run_id, trained.artifact, parts.evidence, tags, parts.description, parts.package
+            )
+
+
+def _found(registry: MlflowRegistry, name: str, judged: GateEvidence, config: PipelineConfig) -> int | None:
+    """The version of this artifact with this report, unless nobody decided on it in time."""
+    found = registry.find(name, judged.report.artifact_digest, judged.digest)
+    if found and is_overdue(registry, _ledger(read_machine()), name, found, config.registry, datetime.now(UTC)):
+        get_run_logger().info("nobody decided on version %d in time: it is registered anew", found)
+        return None
+    return found
 
 
 def _link_back(context: RunContext, registered: RegisteredVersion) -> None:

@@ -1,5 +1,6 @@
 """The main job on a tiny model against real Prefect, MLflow and model servers: what passes goes live, what does not goes nowhere."""
 
+import getpass
 import json
 import subprocess
 import time
@@ -238,6 +239,7 @@ def test_a_reviewer_decides_in_the_registry(machine_up: Machine, project: Path) 
     assert (run.summary["outcome"], run.summary["endpoint"]) == ("awaiting_approval", None)
     version, registry = run.summary["model"]["version"], MlflowRegistry(machine_up.mlflow_url)
     assert registry.aliases("tiny-reviewed") == {"challenger": version}
+    assert (registry.tags("tiny-reviewed", version) or {})["tunegate.requester"] == getpass.getuser()
     assert state_of(machine_up, "promotion", "tiny-reviewed", version)[0] == "AwaitingApproval"
     registry.set_tag("tiny-reviewed", version, "approval_status", "approved")
     deadline = time.monotonic() + 60
