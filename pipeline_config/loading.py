@@ -32,6 +32,8 @@ _LOCATION_KEYS = (
 )
 _ELSEWHERE = re.compile(r"\$\{|hf:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 """How a location begins that is no path: a variable (`_expand`), a data set of the hub, a URL."""
+_FEW = 8
+"""Names that a reader takes in at a glance."""
 
 
 def load_config(preset: str = "demo", file: Path | None = None, overrides: Sequence[str] = ()) -> PipelineConfig:
@@ -216,9 +218,14 @@ def _keys_at(path: Sequence[Any]) -> list[str]:
     sections: list[type[BaseModel]] = [PipelineConfig]
     for part in path:
         followed = [inner for s in sections if part in s.model_fields for inner in _sections_in(s.model_fields[str(part)].annotation)]
-        sections = followed or sections
+        sections = followed or _of_kind(sections, part) or sections
     passed = {name for section in sections if issubclass(section, OpenSection) for name in section.names.all_names()}
     return sorted({name for section in sections for name in section.model_fields} | passed)
+
+
+def _of_kind(sections: Sequence[type[BaseModel]], kind: Any) -> list[type[BaseModel]]:
+    """The sections of a union that its tag means."""
+    return [section for section in sections if "kind" in section.model_fields and kind in get_args(section.model_fields["kind"].annotation)]
 
 
 def _sections_in(annotation: Any) -> list[type[BaseModel]]:
@@ -231,7 +238,9 @@ def _sections_in(annotation: Any) -> list[type[BaseModel]]:
 
 def _nearest(name: str, known: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"did you mean `{close[0]}`?" if close else ""
+    if close:
+        return f"did you mean `{close[0]}`?"
+    return f"it may have {', '.join(known)}" if len(known) <= _FEW else ""
 
 
 def _suffix(hint: str) -> str:

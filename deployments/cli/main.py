@@ -54,8 +54,8 @@ def main() -> None:
 def run(preset: Preset = "demo", config: ConfigFile = None, overrides: Overrides = None) -> None:
     """Run the main job, from rows to production.
 
-    Exits 0 when the version is live, 3 when a gate failed, 4 for want of evidence, 5 when it awaits approval, 1 after an error and 2 for a
-    wrong configuration.
+    Exits 0 when the version is live, 3 when a gate failed, 4 for want of evidence, 5 when it awaits approval, 6 when it was rejected, 1
+    after an error and 2 for a wrong configuration.
     """
     from deployments.cli.run import run as run_job
 

@@ -14,7 +14,9 @@ from tasks.files import LATEST, SUMMARY, read_json, run_folder
 from tasks.methods.settings import settle
 
 EXIT_INTERRUPTED = 130
-_EXIT_CODES = {"passed": 0, "error": 1, "gate_failed": 3, "held": 4, "awaiting_approval": 5, "interrupted": EXIT_INTERRUPTED}
+_EXIT_CODES = {
+    "passed": 0, "error": 1, "gate_failed": 3, "held": 4, "awaiting_approval": 5, "rejected": 6, "interrupted": EXIT_INTERRUPTED,
+}  # fmt: skip
 
 
 def run(preset: str, file: Path | None, overrides: Sequence[str], machine: Machine) -> int:

@@ -14,6 +14,7 @@ _NAMED = 3
 _ENDS = {
     "passed": "{adapter} is live.",
     "awaiting_approval": "{adapter} awaits approval.",
+    "rejected": "{adapter} was rejected by a reviewer, and not deployed.",
     "gate_failed": "{adapter} was registered, and neither promoted nor deployed.",
     "held": "{adapter} was registered, and neither promoted nor deployed.",
     "error": "The run ended with an error.",

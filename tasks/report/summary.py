@@ -23,7 +23,7 @@ from tasks.methods.settings import settle
 from tasks.planning import shortfalls
 from tasks.revision import code_revision
 
-Outcome = Literal["passed", "gate_failed", "held", "awaiting_approval", "error", "interrupted"]
+Outcome = Literal["passed", "gate_failed", "held", "awaiting_approval", "rejected", "error", "interrupted"]
 STAGES = ("prepare", "train", "evaluate", "gates", "register", "promote")
 """Every stage of the main job, in order; one that a run did not reach is `skipped`."""
 
@@ -61,6 +61,8 @@ def outcome_of(parts: RunParts, *, interrupted: bool = False) -> Outcome:
     state = parts.promotion.state if parts.promotion is not None else None
     if state == "Promoted":
         return "passed"
+    if state == "Rejected":
+        return "rejected"
     return "awaiting_approval" if state in AWAITING else "error"
 
 

@@ -15,6 +15,7 @@ _HEADLINES = {
     "gate_failed": ("red", "a gate failed: {adapter} was registered, but neither promoted nor deployed"),
     "held": ("yellow", "held: not enough evidence for {adapter}; neither promoted nor deployed"),
     "awaiting_approval": ("yellow", "passed, and {adapter} awaits approval"),
+    "rejected": ("red", "passed, and {adapter} was rejected by a reviewer"),
     "error": ("red", "the run ended with an error"),
     "interrupted": ("yellow", "interrupted; the same command goes on"),
 }

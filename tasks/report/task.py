@@ -47,6 +47,7 @@ _STATE_NAMES: dict[Outcome, str] = {
     "gate_failed": "GateFailed",
     "held": "Held",
     "awaiting_approval": "AwaitingApproval",
+    "rejected": "Rejected",
 }
 
 
@@ -118,7 +119,7 @@ class RunReport:
 
     def promoted(self, outcome: PromotionOutcome) -> None:
         """Keeps how promotion ended."""
-        done = outcome.state == "Promoted" or outcome.state in AWAITING
+        done = outcome.state in ("Promoted", "Rejected", *AWAITING)
         record = StageRecord(name="promote", status="completed" if done else "failed", seconds=outcome.seconds, reused=False)
         self._keep(record, promotion=outcome)
         if outcome_of(self._parts) == "error":
@@ -180,10 +181,12 @@ def _example(parts: RunParts) -> str | None:
 
 
 def _reasons(parts: RunParts) -> list[str]:
-    """Why the gates did not open, or nothing."""
+    """Why the gates did not open, or why a reviewer did not; else nothing."""
     if parts.judged is None:
         return []
-    return [f"{gate.name}: {gate.reason}" for gate in parts.judged.report.gates if gate.outcome in ("fail", "hold")]
+    promotion = parts.promotion
+    rejected = [promotion.message] if promotion is not None and promotion.state == "Rejected" and promotion.message else []
+    return rejected + [f"{gate.name}: {gate.reason}" for gate in parts.judged.report.gates if gate.outcome in ("fail", "hold")]
 
 
 def _markdown(outcome: Outcome, reasons: list[str], parts: RunParts) -> str:

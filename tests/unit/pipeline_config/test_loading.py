@@ -41,6 +41,12 @@ def test_a_bare_number_is_short_for_a_gates_threshold() -> None:
     assert load_config("demo", None, ["gates.not_worse_than_champion=0.02"]).gates["not_worse_than_champion"].kind == "non_inferiority"
 
 
+def test_a_bare_number_for_a_gate_without_a_threshold_is_told_what_it_may_have() -> None:
+    message = faults("gates.no_forgetting=0.05")
+    assert "gates.no_forgetting.threshold: unknown key" in message
+    assert "max_drop, max_perplexity_ratio" in message
+
+
 def test_one_field_of_a_gate_can_be_changed() -> None:
     gate = load_config("demo", None, ["gates.min_accuracy.min_rows=7"]).gates["min_accuracy"]
     assert (gate.threshold, getattr(gate, "min_rows", None)) == (0.8, 7)

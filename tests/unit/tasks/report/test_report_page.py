@@ -229,7 +229,13 @@ def test_a_run_whose_gates_were_not_judged_says_so(run: FinishedRun) -> None:
 
 @pytest.mark.parametrize(
     ("outcome", "sentence"),
-    [(None, ""), ("passed", "desk-v3 is live."), ("awaiting_approval", "desk-v3 awaits approval."), ("error", "ended with an error")],
+    [
+        (None, ""),
+        ("passed", "desk-v3 is live."),
+        ("awaiting_approval", "desk-v3 awaits approval."),
+        ("rejected", "desk-v3 was rejected by a reviewer"),
+        ("error", "ended with an error"),
+    ],
 )
 def test_the_page_says_what_became_of_the_version(run: FinishedRun, outcome: Any, sentence: str) -> None:
     page = render_page(run.material(outcome))

@@ -92,6 +92,7 @@ def context(workspace: Path = Path("/nowhere")) -> RunContext:
 ENDS: list[tuple[RunParts, bool, str]] = [
     (parts("pass", "Promoted"), False, "passed"),
     (parts("pass", "AwaitingApproval"), False, "awaiting_approval"),
+    (parts("pass", "Rejected"), False, "rejected"),
     (parts("pass", "Refused"), False, "error"),
     (parts("pass"), False, "error"),
     (parts("fail"), False, "gate_failed"),
