@@ -84,6 +84,22 @@ def wilson_interval(successes: float, rows: float, confidence: float = CONFIDENC
     return max(0.0, (centre - half) / (rows + square)), min(1.0, (centre + half) / (rows + square))
 
 
+def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Interval for a median between two of the values, whatever they are distributed like (Conover 1999, Practical Nonparametric
+    Statistics, section 3.2).
+
+    The number of values below the median is binomial with one half; each end leaves out as many as its tail allows.
+
+    Returns:
+        Null if there are too few values for any; at 0.95 fewer than six.
+    """
+    count, tail, kept_out = len(values), 0, 0
+    while (tail := tail + math.comb(count, kept_out)) / 2**count <= (1 - confidence) / 2:
+        kept_out += 1
+    ordered = sorted(values)
+    return (ordered[kept_out - 1], ordered[-kept_out]) if kept_out else None
+
+
 def rows_to_decide(rows: int, decides: Callable[[int], bool]) -> int | None:
     """How many rows more than there are would decide a comparison if it stayed as it is.
 

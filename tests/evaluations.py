@@ -7,7 +7,18 @@ from typing import Any
 import polars as pl
 
 from pipeline_config.pipeline import PipelineConfig
-from tasks.artifacts import CurvePoint, EvaluationResult, Figures, Fit, GateEvidence, PreparedData, RowCounts, SideFit, TrainedModel
+from tasks.artifacts import (
+    CurvePoint,
+    EvaluationResult,
+    Figures,
+    Fit,
+    GateEvidence,
+    PreparedData,
+    RowCounts,
+    RunContext,
+    SideFit,
+    TrainedModel,
+)
 from tasks.evaluate.gates_case import Case
 from tasks.evaluate.judging import judge_evaluation, keep_for_rejudging
 from tasks.evaluate.leakage import Leaks
@@ -119,7 +130,8 @@ def write_finished_run(
     prepared, trained = write_prepared(workspace / "prepared"), write_trained(workspace / "trained")
     evaluated, folder = evaluated_in(workspace, right, rows), run_folder(workspace, run_id)
     judged = judge_evaluation(config.gates, workspace, prepared, trained, evaluated, config_digest="c" * 64)
-    keep_for_rejudging(folder, workspace, prepared, trained, evaluated.value, judged.value)
+    context = RunContext(run_id=run_id, workspace=workspace, mlflow_run_id="m", mlflow_run_url="http://mlflow/m", prefect_run_url=None)
+    keep_for_rejudging(context, prepared, trained, evaluated.value, judged.value)
     write_json(folder / "config.json", config.as_json())
     gates = [gate.model_dump(mode="json") for gate in judged.value.report.gates]
     write_json(folder / SUMMARY, {"run_id": run_id, "verdict": judged.value.report.verdict, "test_rows": rows, "gates": gates})

@@ -21,7 +21,7 @@ from tasks.artifacts import (
     TrainedModel,
     Verdict,
 )
-from tasks.files import write_json
+from tasks.files import run_folder, write_json
 from tasks.report.material import Material, gather
 from tasks.report.summary import Outcome, RunParts
 from tests.builders import make_prepared, make_row
@@ -38,7 +38,7 @@ class FinishedRun(NamedTuple):
     parts: RunParts
 
     def material(self, outcome: Outcome | None = None) -> Material:
-        found = gather(self.config, self.context, self.parts, outcome)
+        found = gather(self.config, self.context, self.parts, outcome, run_folder(self.context.workspace, self.context.run_id))
         assert found is not None
         return found
 

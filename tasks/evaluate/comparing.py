@@ -11,7 +11,7 @@ from tasks.evaluate.metric_kinds import MetricKind
 from tasks.evaluate.quantities import Quantity, quantity_of
 from tasks.evaluate.stored_rows import Scores
 from tasks.resampling import Sums, design_effect, resample, sum_by_cluster
-from tasks.statistics import LEVEL, Interval, Pairs, paired_interval, wilson_interval
+from tasks.statistics import LEVEL, Interval, Pairs, median_interval, paired_interval, wilson_interval
 
 FEWEST_CLUSTERS = 20
 """Fewer groups of rows than this cannot stand for all others."""
@@ -109,7 +109,7 @@ def _is_bounded(one: Quantity, two: Quantity, kept: NDArray[np.bool_], kind: Met
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure of one contender. `interval` is null where the metric is one number without rows."""
+    """A figure of one contender. `interval` is null where the metric is one number without rows, or there are too few of them."""
 
     value: float
     rows: int
@@ -120,6 +120,8 @@ def measure_figure(scores: Scores, kind: MetricKind, contender: str) -> Measured
     """One contender's figure on some rows with its interval, or why there is none."""
     if scores.rows == 0:
         return "there are no rows"
+    if kind.family == "median":
+        return _measure_median(scores, kind, contender)
     found = quantity_of(scores, kind, contender)
     if isinstance(found, str):
         return found
@@ -135,3 +137,13 @@ def measure_figure(scores: Scores, kind: MetricKind, contender: str) -> Measured
         return Measured(value, rows, wilson_interval(value * effective, effective))
     drawn = resample(sum_by_cluster(found.sums[kept], clusters), found.figure).percentiles()
     return Measured(value, rows, drawn if all(map(math.isfinite, drawn)) else None)
+
+
+def _measure_median(scores: Scores, kind: MetricKind, contender: str) -> Measured | str:
+    column = scores.of(contender, kind.name)
+    if column is None:
+        return f"{kind.name} was not measured on any row"
+    values = column.values[column.measured]
+    if not np.isfinite(values).all():
+        return f"{kind.name} is not a number on some rows"
+    return Measured(float(np.median(values)), len(values), median_interval(values.tolist()))

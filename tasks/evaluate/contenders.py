@@ -74,10 +74,9 @@ class Answers(Record):
         """Whether the model ended each answer itself."""
         return [bool(value) for value in self._column("stopped")]
 
-    def latency_ms(self) -> float | None:
-        """Median milliseconds of the answers that were generated alone; null if none was."""
-        median = self._column("milliseconds").drop_nulls().median()
-        return float(median) if isinstance(median, float) else None
+    def milliseconds(self) -> list[float | None]:
+        """What each answer took that was generated alone; null for the others."""
+        return list(self._column("milliseconds"))
 
     def _column(self, name: str) -> pl.Series:
         return pl.read_parquet(self.folder / _ANSWERS, columns=[name])[name]

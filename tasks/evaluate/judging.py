@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline_config.errors import EvaluationError
 from pipeline_config.gates import GateConfig
 from pipeline_config.loading import config_digest as digest_of
 from pipeline_config.pipeline import PipelineConfig
-from tasks.artifacts import EvaluationResult, GateEvidence, GateReport, PreparedData, Record, TrainedModel
+from tasks.artifacts import EvaluationResult, GateEvidence, GateReport, PreparedData, Record, RunContext, TrainedModel
 from tasks.evaluate.gates import REPORT, judge_gates, write_report
 from tasks.evaluate.gates_case import Case
 from tasks.evaluate.leakage import Leaks, find_leaks
@@ -15,7 +16,7 @@ from tasks.evaluate.looks import Judgement, Look, judgement_key, look_at, lookin
 from tasks.evaluate.outcomes import PREDICTIONS, read_outcomes
 from tasks.evaluate.scores import SCORES
 from tasks.evaluate.stored_rows import Scores, read_scores
-from tasks.files import JUDGED, read_json, sha256_file, sha256_json, stage_store, write_json
+from tasks.files import JUDGED, read_json, run_folder, sha256_file, sha256_json, stage_store, write_json
 from tasks.stages import StageResult, run_stage
 
 _REJUDGED = "rejudged"
@@ -29,16 +30,23 @@ class _Judged(Record):
 class JudgedRun(Record):
     """What it takes to judge a finished run's rows again: `judged.json` in its folder. `evaluation_folder` is relative to the workspace."""
 
+    context: RunContext
     report_digest: str
     evaluation: EvaluationResult
     evaluation_folder: Path
     files: dict[str, str]
     trained: TrainedModel
-    data_digest: str
-    canaries: int
+    data: PreparedData
     leaks: Leaks
     look: int
     earlier: tuple[str, ...]
+
+
+class Rejudged(NamedTuple):
+    """A finished run, and the new report on it."""
+
+    run: JudgedRun
+    judged: GateEvidence
 
 
 def judge_evaluation(
@@ -86,50 +94,49 @@ def judge_evaluation(
 
 
 def keep_for_rejudging(
-    run_folder: Path, workspace: Path, prepared: PreparedData, trained: TrainedModel, evaluation: EvaluationResult, judged: GateEvidence
+    context: RunContext, prepared: PreparedData, trained: TrainedModel, evaluation: EvaluationResult, judged: GateEvidence
 ) -> None:
     """Writes what :func:`rejudge` needs into the run's folder."""
     report, folder = judged.report, evaluation.folder
     kept = JudgedRun(
-        report_digest=judged.digest, evaluation=evaluation, evaluation_folder=folder.relative_to(workspace), files=_files(folder),
-        trained=trained, data_digest=prepared.digest, canaries=prepared.canaries, leaks=find_leaks(prepared, trained),
-        look=report.look, earlier=report.earlier,
+        context=context, report_digest=judged.digest, evaluation=evaluation, evaluation_folder=folder.relative_to(context.workspace),
+        files=_files(folder), trained=trained, data=prepared, leaks=find_leaks(prepared, trained), look=report.look, earlier=report.earlier,
     )  # fmt: skip
-    write_json(run_folder / JUDGED, kept.model_dump(mode="json"))
+    write_json(run_folder(context.workspace, context.run_id) / JUDGED, kept.model_dump(mode="json"))
 
 
-def rejudge(run_folder: Path, workspace: Path, config: PipelineConfig) -> GateEvidence:
-    """Judges a finished run's stored rows by a configuration's gates, without a model.
+def rejudge(folder: Path, workspace: Path, config: PipelineConfig) -> Rejudged:
+    """Judges the stored rows of the finished run in a folder by a configuration's gates, without a model.
 
     The report names the one that it judges again, stands in a folder of its own below the run's, and opens nothing: promotion refuses it.
 
     Raises:
         EvaluationError: the run was not judged, or what it was judged by is gone or was changed.
     """
-    run = _judged_run(run_folder / JUDGED)
+    run = _judged_run(folder / JUDGED, workspace)
+    answered, look, digest = run.evaluation.folder, Look(run.look, run.earlier), digest_of(config)
+    case = Case(run.evaluation, read_outcomes(answered), run.trained, run.data.canaries, read_scores(answered), run.leaks, look)
+    report = judge_gates(config.gates, case, data_digest=run.data.digest, config_digest=digest, rejudges=run.report_digest)
+    return Rejudged(run, write_report(folder / _REJUDGED / digest[:16], report))
+
+
+def _judged_run(path: Path, workspace: Path) -> JudgedRun:
+    """What was kept; the evaluation's folder is that in this workspace, which may have been moved."""
+    if not path.is_file():
+        raise EvaluationError("the run was not judged", where=str(path), expected="a run whose gates were judged")
+    try:
+        run = JudgedRun.model_validate(read_json(path))
+    except ValueError as error:
+        raise EvaluationError(
+            f"what the run was judged by cannot be read: {error}", where=str(path), expected="as it was written"
+        ) from error
     folder = workspace / run.evaluation_folder
     if not folder.is_dir() or _files(folder) != run.files:
         raise EvaluationError(
             "the rows that the run was judged by are gone or were changed", where=str(folder), expected=", ".join(sorted(run.files)),
             hint="`tunegate run` with the run's config.json evaluates again",
         )  # fmt: skip
-    look = Look(run.look, run.earlier)
-    evaluation = run.evaluation.model_copy(update={"folder": folder})
-    case = Case(evaluation, read_outcomes(folder), run.trained, run.canaries, read_scores(folder), run.leaks, look)
-    digest = digest_of(config)
-    report = judge_gates(config.gates, case, data_digest=run.data_digest, config_digest=digest, rejudges=run.report_digest)
-    return write_report(run_folder / _REJUDGED / digest[:16], report)
-
-
-def _judged_run(path: Path) -> JudgedRun:
-    if not path.is_file():
-        raise EvaluationError("the run was not judged", where=str(path), expected="a run whose gates were judged")
-    try:
-        return JudgedRun.model_validate(read_json(path))
-    except ValueError as error:
-        raise EvaluationError(
-            f"what the run was judged by cannot be read: {error}", where=str(path), expected="as it was written"
-        ) from error
+    return run.model_copy(update={"evaluation": run.evaluation.model_copy(update={"folder": folder})})
 
 
 def _files(folder: Path) -> dict[str, str]:

@@ -106,7 +106,7 @@ def _sheet(
         stopped=None if forced else exam.answers.value.stopped(),
         losses=exam.loss.value.rows(),
         judged=judgement.scores if judgement else None,
-        latency_ms=exam.answers.value.latency_ms(),
+        milliseconds=exam.answers.value.milliseconds(),
         artifact_mib=_mib(exam),
     )
 

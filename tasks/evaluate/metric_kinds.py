@@ -11,13 +11,14 @@ from pipeline_config.metric_names import is_custom, short_name
 Task = Literal["labels", "text", "json"]
 """What answers are: one of a few labels, free text, or JSON objects. Labels may be JSON objects as well."""
 
-Family = Literal["share", "mean", "ratio", "macro_f1", "bleu", "chrf", "point"]
+Family = Literal["share", "mean", "ratio", "macro_f1", "bleu", "chrf", "median", "point"]
 """What a figure is made from, which settles how it is compared.
 
     share     mean of a 0 or a 1 a row
     mean      mean of any number a row
     ratio     exp of summed nats over summed tokens (`loss` and `loss_tokens` of each row)
     macro_f1, bleu, chrf    recomputed from all answers, see `tasks.evaluate.corpus_scores`
+    median    median of numbers that some rows have; it is compared with nobody's
     point     one number without rows
 """
 
@@ -37,7 +38,7 @@ class MetricKind:
     @property
     def has_rows(self) -> bool:
         """Whether `scores.parquet` has a column of it."""
-        return self.family in ("share", "mean") or self.name == "chrf"
+        return self.family in ("share", "mean", "median") or self.name == "chrf"
 
 
 _ALL: frozenset[Task] = frozenset({"labels", "text", "json"})
@@ -62,7 +63,7 @@ METRICS: dict[str, MetricKind] = {
         MetricKind("json_schema", "share", "higher", "share of rows", _JSON),
         MetricKind("eos_rate", "share", "higher", "share of rows", _ALL),
         MetricKind("length_ratio", "mean", "neither", "characters over expected characters", _WRITTEN),
-        MetricKind("latency_ms", "point", "lower", "milliseconds an answer", _ALL),
+        MetricKind("latency_ms", "median", "lower", "milliseconds an answer", _ALL),
         MetricKind("artifact_mib", "point", "lower", "MiB", _ALL),
         MetricKind("judge", "mean", "higher", "wins against the expected answer, ties half", _ALL),
     )

@@ -41,8 +41,8 @@ def quantity_of(scores: Scores, kind: MetricKind, contender: str) -> Quantity | 
             return _ratio(scores.of(contender, "loss"), scores.of(contender, "loss_tokens"), contender)
         case "macro_f1" | "bleu" | "chrf":
             return _of_texts(scores, kind.family, contender)
-        case "point":
-            return f"{kind.name} is not measured row by row"
+        case "median" | "point":
+            return f"{kind.name} is no sum over rows"
 
 
 def _mean(column: Column | None, kind: MetricKind, contender: str) -> Quantity | str:

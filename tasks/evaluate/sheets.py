@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tasks.artifacts import Figures
@@ -20,7 +21,7 @@ class Sheet:
     Attributes:
         stopped: whether it ended each answer itself.
         judged: the judge's score of each row, null where it was not judged; all is null if it failed on a row.
-        latency_ms: median milliseconds of an answer that was generated alone.
+        milliseconds: what each answer took that was generated alone, null for the others.
         artifact_mib: size of its artifact on disk.
     """
 
@@ -30,7 +31,7 @@ class Sheet:
     stopped: Sequence[bool] | None = None
     losses: Sequence[RowLoss] | None = None
     judged: Sequence[float | None] | None = None
-    latency_ms: float | None = None
+    milliseconds: Sequence[float | None] | None = None
     artifact_mib: float | None = None
 
 
@@ -76,7 +77,7 @@ def measure_sheet(sheet: Sheet, scheme: Scheme, scratch: Path) -> Measured:
         rows |= {name: numbers for name, numbers in outputs["rows"].items() if name in values}
         if "signature" in outputs:
             signatures[names[0]] = outputs["signature"]
-    values |= {name: getattr(sheet, name) for name in ("latency_ms", "artifact_mib") if name in values}
+    values |= {"artifact_mib": sheet.artifact_mib} if "artifact_mib" in values else {}
     if sheet.losses is not None:
         rows["loss"] = [loss.nats if math.isfinite(loss.nats) else None for loss in sheet.losses]
         rows["loss_tokens"] = [float(loss.tokens) for loss in sheet.losses]
@@ -98,6 +99,8 @@ def _outputs(sheet: Sheet, scheme: Scheme, scratch: Path) -> list[tuple[tuple[st
         found.append((("perplexity",), compute(Perplexity, nats, tokens, scratch)))
     if sheet.judged is not None and "judge" in wanted:
         found.append((("judge",), _mean_of("judge", sheet.judged)))
+    if sheet.milliseconds is not None and "latency_ms" in wanted:
+        found.append((("latency_ms",), _median_of("latency_ms", sheet.milliseconds)))
     for name, metric in scheme.custom.items():
         found.append(((name,), _mean_of(name, score_rows(metric, expected, answers, sheet.prompts))))
     return found
@@ -106,3 +109,8 @@ def _outputs(sheet: Sheet, scheme: Scheme, scratch: Path) -> list[tuple[tuple[st
 def _mean_of(name: str, rows: Sequence[float | None]) -> Outputs:
     known = [value for value in rows if value is not None]
     return {name: sum(known) / len(known) if known else None, "rows": {name: list(rows)}}
+
+
+def _median_of(name: str, rows: Sequence[float | None]) -> Outputs:
+    known = [value for value in rows if value is not None]
+    return {name: median(known) if known else None, "rows": {name: list(rows)}}

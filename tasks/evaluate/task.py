@@ -19,7 +19,7 @@ from tasks.evaluate.measure import measure
 from tasks.evaluate.outcomes import PREDICTIONS
 from tasks.evaluate.retention import figures_of
 from tasks.evaluate.validation import mark_validation
-from tasks.files import MARKS, run_folder
+from tasks.files import MARKS
 from tasks.mlflow_tracking import MlflowTracker
 from tasks.planning import plan
 from tasks.stages import StageResult
@@ -91,8 +91,7 @@ def judge(
         config.gates, context.workspace, prepared.value, trained.value, evaluated, config_digest=config_digest(config)
     )
     report = result.value.report
-    folder = run_folder(context.workspace, context.run_id)
-    keep_for_rejudging(folder, context.workspace, prepared.value, trained.value, evaluated.value, result.value)
+    keep_for_rejudging(context, prepared.value, trained.value, evaluated.value, result.value)
     _show(report)
     tracker = MlflowTracker(read_machine().mlflow_url)
     tracker.set_tags(context.mlflow_run_id, {"tunegate.verdict": report.verdict, "mlflow.note.content": markdown(report)})

@@ -5,6 +5,7 @@ Files are read with tolerance: what an older run, or a pipeline that does less, 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -77,9 +78,13 @@ class Material:
         return self.data.labels is not None
 
 
-def gather(config: PipelineConfig, context: RunContext, parts: RunParts, outcome: Outcome | None) -> Material | None:
-    """Reads what there is; null if the run did not reach evaluation."""
-    from tasks.files import DATA_PAGE, run_folder
+def gather(config: PipelineConfig, context: RunContext, parts: RunParts, outcome: Outcome | None, folder: Path) -> Material | None:
+    """Reads what there is; null if the run did not reach evaluation.
+
+    Args:
+        folder: where the page will lie.
+    """
+    from tasks.files import DATA_PAGE
     from tasks.manifest import MANIFEST
 
     if parts.data is None or parts.trained is None or parts.evaluated is None:
@@ -98,7 +103,7 @@ def gather(config: PipelineConfig, context: RunContext, parts: RunParts, outcome
         prompts={row["row_id"]: row["messages"][:-1] for row in rows},
         manifest=_stored(parts.trained.artifact / MANIFEST),
         data_report=_stored(parts.data.folder / "report.json"),
-        has_data_page=(run_folder(context.workspace, context.run_id) / DATA_PAGE).is_file(),
+        has_data_page=(folder / DATA_PAGE).is_file(),
     )
 
 

@@ -29,7 +29,7 @@ from tasks.artifacts import (
 from tasks.files import FIGURES, SUMMARY, point_latest_at, run_folder, write_json
 from tasks.mlflow_tracking import MlflowTracker
 from tasks.report.summary import AWAITING, STAGES, Outcome, RunParts, outcome_of, summarise
-from tasks.report.writing import Written, write_last_page, write_report
+from tasks.report.writing import Written, write_page, write_report
 from tasks.rows import read_rows
 from tasks.stages import StageResult
 
@@ -162,13 +162,13 @@ class RunReport:
         self._parts = self._parts.model_copy(update={"faults": tuple(dict.fromkeys((*self._parts.faults, *faults)))})
 
     def _write(self) -> None:
-        written = write_last_page(self._config, self._context, self._parts, self._outcome)
+        folder = run_folder(self._context.workspace, self._context.run_id)
+        written = write_page(self._config, self._context, self._parts, self._outcome, folder)
         self._fault(written.faults)
         endpoint = None
         if self._outcome == "passed" and self._parts.registered is not None:
             endpoint = {"url": f"{self._machine.server_url}/v1/chat/completions", "model": self._parts.registered.model_name}
         summary = summarise(self._config, self._context, self._parts, self._outcome, endpoint, _example(self._parts), written.page)
-        folder = run_folder(self._context.workspace, self._context.run_id)
         write_json(folder / SUMMARY, summary)
         point_latest_at(folder)
 

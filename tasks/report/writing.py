@@ -40,7 +40,7 @@ def write_report(config: PipelineConfig, context: RunContext, parts: RunParts) -
     from tasks.report.short import report_markdown
 
     folder, faults = run_folder(context.workspace, context.run_id), list[str]()
-    material = _tried("the page's material", lambda: gather(config, context, parts, None), faults)
+    material = _tried("the page's material", lambda: gather(config, context, parts, None, folder), faults)
     if material is None:
         return Written(faults=tuple(faults))
     page = _tried("the page", lambda: _kept(folder / RUN_PAGE, render_page(material)), faults)
@@ -53,15 +53,19 @@ def write_report(config: PipelineConfig, context: RunContext, parts: RunParts) -
     )
 
 
-def write_last_page(config: PipelineConfig, context: RunContext, parts: RunParts, outcome: Outcome) -> Written:
-    """The page once more when the run is over, with its version, its promotion and all its stages."""
+def write_page(config: PipelineConfig, context: RunContext, parts: RunParts, outcome: Outcome | None, folder: Path) -> Written:
+    """The page alone: of a run that is over, with its version, its promotion and all its stages, or of a later report on it.
+
+    Args:
+        folder: where the page shall lie.
+    """
     from tasks.report.page import render_page
 
     faults = list[str]()
 
     def build() -> Path | None:
-        material: Material | None = gather(config, context, parts, outcome)
-        return _kept(run_folder(context.workspace, context.run_id) / RUN_PAGE, render_page(material)) if material else None
+        material: Material | None = gather(config, context, parts, outcome, folder)
+        return _kept(folder / RUN_PAGE, render_page(material)) if material else None
 
     return Written(page=_tried("the page", build, faults), faults=tuple(faults))
 

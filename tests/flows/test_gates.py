@@ -51,4 +51,6 @@ def test_judging_a_run_again_opens_nothing(machine_up: Machine, held: Run) -> No
     content = json.loads(report.read_text())
     assert (content["verdict"], content["rejudges"]) == ("pass", held.summary["gate_report_digest"])
     assert registry.aliases(name) == before
-    assert Path(done.stdout.split()[-1]) == report
+    page = Path(done.stdout.split()[-1])
+    assert page.parent == report.parent
+    assert "judges the finished run" in page.read_text()

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.statistics import Pairs, count_pairs, holm_levels, paired_interval, rows_for_power, rows_to_decide, wilson_interval
+from tasks.statistics import (
+    Pairs,
+    count_pairs,
+    holm_levels,
+    median_interval,
+    paired_interval,
+    rows_for_power,
+    rows_to_decide,
+    wilson_interval,
+)
 
 
 @st.composite
@@ -37,6 +46,11 @@ def test_paired_interval_is_the_published_one(found: Pairs, confidence: float, p
 )
 def test_wilson_interval_is_the_published_one(successes: int, rows: int, published: tuple[float, float]) -> None:
     assert tuple(round(end, 4) for end in wilson_interval(successes, rows)) == published
+
+
+@pytest.mark.parametrize(("count", "interval"), [(5, None), (6, (1, 6)), (9, (2, 8)), (20, (6, 15)), (100, (40, 61))])
+def test_median_interval_is_the_tabulated_one(count: int, interval: tuple[int, int] | None) -> None:
+    assert median_interval(range(count, 0, -1)) == interval
 
 
 @given(pairs())

@@ -241,6 +241,15 @@ def test_latency_and_size_are_budgets_without_rows(tmp_path: Path, value: float 
         assert judged(case, kind="threshold", metric=metric, threshold=100, direction="max").outcome == outcome
 
 
+def test_a_budget_of_time_shows_how_far_the_median_can_be_known(tmp_path: Path) -> None:
+    times = [100.0 + at for at in range(9)]
+    scores = {"tuned.latency_ms": [*times, *[None] * 11]}
+    found = {"base": answers(0, 20), "tuned": answers(20, 20)}
+    case = case_of(write_evaluation(tmp_path, found, figures={"tuned": {"latency_ms": 104.0}}, scores=scores))
+    result = judged(case, kind="threshold", metric="latency_ms", threshold=103, direction="max")
+    assert (result.outcome, result.value, result.interval, result.rows) == ("fail", 104.0, (101.0, 107.0), None)
+
+
 def test_a_second_look_is_read_at_one_in_a_hundred_and_a_third_decides_nothing(tmp_path: Path) -> None:
     tuned, champion = answers(215, 400), answers(200, 400)
     tuned = ["wrong"] * 5 + tuned[5:]  # 15 gained, 5 lost: z = 2.24

@@ -73,12 +73,12 @@ def test_a_test_row_that_the_artifact_was_trained_on_closes_the_gate(tmp_path: P
 def test_a_finished_run_is_judged_again_from_its_rows_alone(tmp_path: Path) -> None:
     config, run = make_config(gates=GATES), run_folder(tmp_path, "run-1")
     judged = write_finished_run(tmp_path, config)
-    same = rejudge(run, tmp_path, config)
+    same = rejudge(run, tmp_path, config).judged
     assert same.report.gates == judged.report.gates
     assert same.report.rejudges == judged.digest
     assert same.digest == sha256_file(same.path)
     assert same.path.is_relative_to(run)
-    stricter = rejudge(run, tmp_path, make_config(gates=GATES | {"min_accuracy": {"kind": "threshold", "threshold": 0.95}}))
+    stricter = rejudge(run, tmp_path, make_config(gates=GATES | {"min_accuracy": {"kind": "threshold", "threshold": 0.95}})).judged
     assert (stricter.report.verdict, stricter.path == same.path) == ("fail", False)
     assert write_finished_run(tmp_path, config) == judged  # judging again is no look
 

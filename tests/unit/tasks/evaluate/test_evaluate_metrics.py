@@ -147,14 +147,22 @@ def test_answers_are_json_or_are_not_and_fit_the_schema_or_do_not(tmp_path: Path
 
 def test_stops_length_latency_size_and_verdicts_are_taken_from_the_sheet(tmp_path: Path) -> None:
     wanted = ("eos_rate", "length_ratio", "latency_ms", "artifact_mib", "judge")
-    known = {"stopped": [True, False, True, True], "latency_ms": 12.5, "artifact_mib": 3.0, "judged": [1.0, None, 0.5, None]}
+    known = {
+        "stopped": [True, False, True, True],
+        "milliseconds": [None, 12.0, 13.0, None],
+        "artifact_mib": 3.0,
+        "judged": [1.0, None, 0.5, None],
+    }
     found = measured(["ab", "abcd", "", "a"], ["ab", "ab ", "x", ""], *wanted, scratch=tmp_path, labelled=False, **known)
-    assert found.rows == {"eos_rate": [1, 0, 1, 1], "length_ratio": [1, 0.5, None, 0], "judge": [1.0, None, 0.5, None]}
+    assert found.rows == {
+        "eos_rate": [1, 0, 1, 1], "length_ratio": [1, 0.5, None, 0], "judge": [1.0, None, 0.5, None],
+        "latency_ms": [None, 12.0, 13.0, None],
+    }  # fmt: skip
     assert found.figures == Figures(values={"eos_rate": 0.75, "length_ratio": 0.5, "latency_ms": 12.5, "artifact_mib": 3.0, "judge": 0.75})
 
 
 def test_every_metric_with_rows_gives_a_number_a_row_and_no_other_does(tmp_path: Path) -> None:
-    known = {"stopped": [True], "losses": [RowLoss(1.0, 2)], "judged": [1.0]}
+    known = {"stopped": [True], "losses": [RowLoss(1.0, 2)], "judged": [1.0], "milliseconds": [9.0]}
     scheme = Scheme(tuple(METRICS), labelled=True, schema={})
     found = measure_sheet(Sheet(["a"], ["a"], **known), scheme, tmp_path)  # type: ignore[arg-type]
     assert set(found.rows) - {"loss", "loss_tokens"} == {name for name, kind in METRICS.items() if kind.has_rows}

@@ -13,7 +13,7 @@ from tasks.files import read_json, run_folder
 from tasks.report.summary import RunParts, summarise
 from tasks.report.table import render
 from tasks.report.task import RunReport
-from tasks.report.writing import write_last_page, write_report
+from tasks.report.writing import write_page, write_report
 from tasks.stages import StageResult
 from tests.finished_runs import GATES, FinishedRun, classified
 
@@ -41,7 +41,7 @@ def test_everything_lies_in_the_runs_folder(run: FinishedRun) -> None:
 def test_a_run_that_was_not_evaluated_has_no_page_and_no_fault(run: FinishedRun) -> None:
     parts = run.parts.model_copy(update={"evaluated": None, "judged": None})
     assert write_report(run.config, run.context, parts) == write_report(run.config, run.context, RunParts())
-    assert write_last_page(run.config, run.context, parts, "error").faults == ()
+    assert write_page(run.config, run.context, parts, "error", folder_of(run)).faults == ()
     assert not folder_of(run).exists()
 
 
