@@ -91,7 +91,8 @@ def test_the_command_ends_live(deployed: Machine) -> None:
     live = Ledger(ledger_path(deployed.workspace)).live("helpdesk-smoke")
     assert live is not None
     assert live.version == run.summary["model"]["version"]
-    assert {gate["kind"] for gate in run.summary["gates"]} == {"threshold", "improvement", "non_inferiority", "overfitting", "forgetting"}
+    kinds = {"threshold", "improvement", "non_inferiority", "overfitting", "forgetting", "leakage", "safety"}
+    assert {gate["kind"] for gate in run.summary["gates"]} == kinds
 
 
 def test_a_schedule_fires_and_its_run_completes(deployed: Machine) -> None:

@@ -44,7 +44,7 @@ def test_judging_a_run_again_opens_nothing(machine_up: Machine, held: Run) -> No
     name = held.summary["model"]["name"]
     registry, run = MlflowRegistry(machine_up.mlflow_url), held.summary["run_id"]
     before = registry.aliases(name)
-    fewer = " ".join(f"gates.{name}.min_rows=50" for name in ("min_accuracy", "beats_base", "max_perplexity"))
+    fewer = " ".join(f"gates.{name}.min_rows=50" for name in ("min_accuracy", "beats_base", "max_perplexity", "nothing_given_away"))
     done = tunegate(machine_up, "gates", run, "--set", fewer)
     assert done.returncode == 0, done.stdout + done.stderr
     [report] = (run_folder(machine_up.workspace, run) / "rejudged").glob("*/gate_report.json")
