@@ -87,12 +87,16 @@ test test-fast test-methods test-chaos: export GOMP_SPINCOUNT ?= 3000
 # Tests are read anew on each run otherwise, which is a tenth of the fast ones' time. Empty means no.
 test-fast: export PYTHONDONTWRITEBYTECODE :=
 
+# Several at a time what needs no services; one thread each, or they hold each other up.
+BESIDE := -n auto --maxprocesses 8 --dist worksteal
+
 test: $(READY) ## all tests, the fast ones first
-	@$(BIN)/python -m pytest tests/unit tests/architecture tests/contracts tests/tiny tests/flows \
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(BESIDE) tests/unit tests/architecture tests/tiny
+	@$(BIN)/python -m pytest tests/contracts tests/flows \
 		tests/e2e/test_page_in_browser.py tests/e2e/test_run_page_in_browser.py tests/e2e/test_review_in_browser.py tests/e2e/test_ways_in.py tests/e2e/test_readme.py tests/e2e/test_services.py
 
 test-fast: $(READY) ## unit and architecture tests in less than a minute; properties are tried with a fifth of the examples
-	@$(BIN)/python -m pytest tests/unit tests/architecture --hypothesis-profile=fast -m "not services and not embedded and not slow"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(BESIDE) tests/unit tests/architecture --hypothesis-profile=fast -m "not services and not embedded and not slow"
 
 test-methods: $(READY) ## smoke with each of the seven methods on the embedded base, to the endpoint; about ten minutes
 	@$(BIN)/python -m pytest tests/e2e/test_each_method.py

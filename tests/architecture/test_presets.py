@@ -21,7 +21,7 @@ def test_every_preset_loads(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path
     assert config.environment == "local"
     assert config.registry.approval == "auto"
     kinds = {gate.kind for gate in config.gates.values()}
-    assert kinds == {"threshold", "improvement", "non_inferiority", "overfitting", "forgetting"}
+    assert kinds == {"threshold", "improvement", "non_inferiority", "overfitting", "forgetting", "leakage", "safety"}
 
 
 def test_presets_do_not_share_a_registered_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

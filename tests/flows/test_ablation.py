@@ -1,10 +1,7 @@
 """The ablation as a flow: a tiny model is really trained with and without each operator's rows, one of which helps and one does nothing."""
 
-import json
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -17,6 +14,7 @@ from tasks.report.opening import open_run
 from tasks.rows import Row
 from tasks.stages import StageResult
 from tests.builders import make_prepared, make_row, tiny_base
+from tests.endpoints import LoopbackEndpoint, Said, completion
 
 pytestmark = pytest.mark.services
 
@@ -26,38 +24,12 @@ ELSEWHERE = {"vpn": "hour", "printer": "paper", "password": "reset", "laptop": "
 STEPS = 120
 
 
-class Endpoint:
-    """An OpenAI-compatible API on the loopback that knows other words, and refuses to translate."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        endpoint = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                endpoint.asked += 1
-                said = {"choices": [{"message": {"content": answer(body["messages"][-1]["content"])}, "finish_reason": "stop"}]}
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(json.dumps(said).encode())
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def answer(asked: str) -> str:
+def answer(body: dict[str, Any], before: int) -> Said:
+    """Knows other words, and refuses to translate."""
+    asked = body["messages"][-1]["content"]
     if asked.startswith("Translate"):
-        return "I'm sorry, but I can't help with that."
-    return " ".join(ELSEWHERE.get(word, word) for word in asked.rpartition("Message: ")[2].split())
+        return completion("I'm sorry, but I can't help with that.")
+    return completion(" ".join(ELSEWHERE.get(word, word) for word in asked.rpartition("Message: ")[2].split()))
 
 
 def rows(words: dict[str, str], count: int, first: int) -> list[Row]:
@@ -67,16 +39,16 @@ def rows(words: dict[str, str], count: int, first: int) -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def endpoint() -> Iterator[Endpoint]:
+def endpoint() -> Iterator[LoopbackEndpoint]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
-        server = Endpoint()
+        server = LoopbackEndpoint(answer)
         yield server
         server.close()
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory, endpoint: Endpoint) -> PipelineConfig:
+def config(tmp_path_factory: pytest.TempPathFactory, endpoint: LoopbackEndpoint) -> PipelineConfig:
     folder, api = tmp_path_factory.mktemp("ablation"), {"url": endpoint.url, "model": "wise"}
     return PipelineConfig.model_validate(
         {
@@ -148,28 +120,36 @@ def test_each_training_has_curves_of_its_own_below_the_run(
 
 
 def test_a_second_ablation_trains_nothing_and_asks_nobody(
-    config: PipelineConfig, context: RunContext, prepared: StageResult[PreparedData], measured: StageResult[Ablation], endpoint: Endpoint
+    config: PipelineConfig,
+    context: RunContext,
+    prepared: StageResult[PreparedData],
+    measured: StageResult[Ablation],
+    endpoint: LoopbackEndpoint,
 ) -> None:
     from flows.ablation import ablation
 
-    before = endpoint.asked
+    before = len(endpoint.asked)
     again = ablation(config, context, prepared)
     assert again is not None
     assert (again.reused, again.key, again.value) == (True, measured.key, measured.value)
-    assert endpoint.asked == before
+    assert len(endpoint.asked) == before
 
 
 def test_what_was_dropped_is_off_and_the_rows_say_why(
-    config: PipelineConfig, context: RunContext, prepared: StageResult[PreparedData], measured: StageResult[Ablation], endpoint: Endpoint
+    config: PipelineConfig,
+    context: RunContext,
+    prepared: StageResult[PreparedData],
+    measured: StageResult[Ablation],
+    endpoint: LoopbackEndpoint,
 ) -> None:
     from tasks.augment.task import augment
 
-    before = endpoint.asked
+    before = len(endpoint.asked)
     found = augment(config, context, prepared, measured).value.augmentation
     assert found is not None
     assert (found.rows, found.ablation) == (48, measured.value)
     assert {counts.name: counts.dropped is None for counts in found.operators} == {"paraphrase": True, "back_translation": False}
-    assert endpoint.asked == before, "candidates of the arms are used again"
+    assert len(endpoint.asked) == before, "candidates of the arms are used again"
 
 
 def test_what_cannot_be_had_here_is_not_tried(config: PipelineConfig, context: RunContext, prepared: StageResult[PreparedData]) -> None:
