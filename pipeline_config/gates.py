@@ -153,7 +153,7 @@ class OverfittingGate(Section):
 
     kind: Literal["overfitting"]
     threshold: float = Field(
-        1.2, gt=1, description="largest loss of the shipped checkpoint on unseen rows, as a multiple of the smallest that training had"
+        1.1, gt=1, description="largest loss of the shipped checkpoint on unseen rows, as a multiple of the smallest that training had"
     )
     max_accuracy_gap: float | None = Field(
         None, gt=0, le=1, description="largest accuracy on training rows minus accuracy on test rows; null: a wide gap is mild"

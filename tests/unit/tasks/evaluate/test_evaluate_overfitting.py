@@ -49,7 +49,7 @@ def test_the_best_point_of_the_curve_has_not_overfitted() -> None:
     assert (found.severity, found.rebound, found.best_step, found.remedy) == ("none", 1.0, 20, "")
 
 
-@pytest.mark.parametrize(("last", "severity"), [(0.52, "none"), (0.53, "mild"), (0.59, "mild"), (0.61, "severe"), (2.0, "severe")])
+@pytest.mark.parametrize(("last", "severity"), [(0.52, "none"), (0.53, "mild"), (0.54, "mild"), (0.56, "severe"), (2.0, "severe")])
 def test_severity_follows_the_rebound_of_the_shipped_checkpoint(last: float, severity: str) -> None:
     assert judge([1.0, 0.5, last], shipped=30).severity == severity
 
