@@ -7,6 +7,7 @@ thresholds are found on, and at no other; `--only` trains some runs and stops th
 """
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -17,11 +18,15 @@ from pathlib import Path
 from benchmarks.overfit_records import Stored, stored_before, train_run
 from benchmarks.overfit_runs import CALIBRATION, KINDS, TRUTH_ROWS, Run, plan
 from benchmarks.overfit_thresholds import proposal
-from benchmarks.overfit_truth import figures_of, judge_record, line_of
+from benchmarks.overfit_truth import figures_of, judge_record, kept_of, line_of
 from benchmarks.results import Bar, as_lines, exit_code, result_of, write_result
 from pipeline_config.environment import read_machine
 from pipeline_config.errors import ConfigError, TunegateError
 from tasks.evaluate.overfitting import LEAK_CHANCE, LEAK_SHARE, MILD_REBOUND, SEVERE_REBOUND
+from tasks.files import write_atomically
+
+RUNS = "overfit_runs.jsonl"
+"""Beside the result: truth and evidence of every run, those that calibrate among them."""
 
 BARS = (Bar("overfit_wrong", "<=", 0.05), Bar("runs", ">=", 50), Bar("severe_runs", ">=", 15))
 
@@ -52,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     judged = [judge_record(stored) for run, stored in trained.items() if not run.calibrates]
     result = result_of("overfit", figures_of(judged), BARS, peers={}, notes=[*NOTES, *_revisions(trained.values())])
     path = write_result(result)
+    write_atomically(path.with_name(RUNS), "".join(json.dumps(kept_of(stored)) + "\n" for stored in trained.values()).encode())
     sys.stdout.write("\n".join([*map(line_of, judged), *as_lines(result), str(path)]) + "\n")
     return exit_code(result)
 

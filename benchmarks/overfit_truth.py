@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.overfit_records import Stored
 from benchmarks.overfit_runs import KINDS
-from tasks.artifacts import CurvePoint
+from tasks.artifacts import CurvePoint, Fit
 from tasks.evaluate.fit import RowLoss, fit_of
 from tasks.evaluate.overfitting import Evidence, Overfitting, Severity, judge_overfitting, leak_share
 
@@ -46,10 +46,7 @@ class Judged:
 
 def judge_record(stored: Stored) -> Judged:
     """Judges a stored run by what a pipeline's evaluation would have had."""
-    evidence = evidence_of(stored)
-    assert evidence.fit is not None
-    run = stored["run"]
-    return Judged(run["kind"], run["number"], true_rebound(stored), judge_overfitting(evidence), run["leak"], leak_share(evidence.fit))
+    return judge_kept(kept_of(stored))
 
 
 def evidence_of(stored: Stored) -> Evidence:
@@ -61,6 +58,26 @@ def evidence_of(stored: Stored) -> Evidence:
         method=stored["run"]["method"], curve=curve, shipped_step=stored["shipped_step"], fit=fit_of(train, validation, test),
         train_accuracy=_share(shipped["train"]["right"]), test_accuracy=_share(shipped["test"]["right"]),
     )  # fmt: skip
+
+
+def kept_of(stored: Stored) -> dict[str, Any]:
+    """A run as the results keep it: its name, the truth, and the evidence, without a number of any single row."""
+    evidence, run = evidence_of(stored), stored["run"]
+    assert evidence.fit is not None
+    return {
+        "kind": run["kind"], "number": run["number"], "leak": run["leak"], "true_rebound": true_rebound(stored), "method": evidence.method,
+        "shipped_step": evidence.shipped_step, "curve": [point.model_dump() for point in evidence.curve], "fit": evidence.fit.model_dump(),
+        "train_accuracy": evidence.train_accuracy, "test_accuracy": evidence.test_accuracy,
+    }  # fmt: skip
+
+
+def judge_kept(kept: Mapping[str, Any]) -> Judged:
+    """Judges a run that the results have kept by the verdict as it is now."""
+    evidence = Evidence(
+        method=kept["method"], curve=[CurvePoint.model_validate(point) for point in kept["curve"]], shipped_step=kept["shipped_step"],
+        fit=(fit := Fit.model_validate(kept["fit"])), train_accuracy=kept["train_accuracy"], test_accuracy=kept["test_accuracy"],
+    )  # fmt: skip
+    return Judged(kept["kind"], kept["number"], kept["true_rebound"], judge_overfitting(evidence), kept["leak"], leak_share(fit))
 
 
 def true_rebound(stored: Stored) -> float:

@@ -1,5 +1,6 @@
 """The parts of the overfitting benchmark that train nothing."""
 
+import json
 from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,11 +9,12 @@ from typing import Any
 import pytest
 
 from benchmarks.overfit import BARS, main, train_all
+from benchmarks.overfit import RUNS as OVERFIT_RUNS
 from benchmarks.overfit_records import Stored, record_file
 from benchmarks.overfit_runs import CALIBRATION, KINDS, REPORT, TEST_ROWS, TRUTH_ROWS, Run, plan, write_data
 from benchmarks.overfit_thresholds import best_cuts, misjudged, proposal
-from benchmarks.overfit_truth import evidence_of, figures_of, judge_record, true_rebound
-from benchmarks.results import judge
+from benchmarks.overfit_truth import evidence_of, figures_of, judge_kept, judge_record, true_rebound
+from benchmarks.results import RESULTS, judge
 from pipeline_config.errors import DataError
 from tasks.files import write_json
 from tasks.rows import answer_of, read_rows
@@ -54,6 +56,14 @@ def test_the_plan_is_the_same_every_time_and_its_settings_are_valid() -> None:
     assert plan() == RUNS
     for run in RUNS:
         assert run.training().method == run.method
+
+
+def test_the_verdict_as_it_is_judges_the_real_runs_as_the_result_says() -> None:
+    kept = [json.loads(line) for line in (RESULTS / OVERFIT_RUNS).read_text().splitlines()]
+    reported = [judge_kept(run) for run in kept if run["number"] >= CALIBRATION]
+    stored = json.loads((RESULTS / "overfit.json").read_text())["figures"]
+    assert len(kept) == len(RUNS)
+    assert {name: value for name, value in stored.items() if name in figures_of(reported)} == pytest.approx(figures_of(reported))
 
 
 def test_another_setting_is_another_record() -> None:
