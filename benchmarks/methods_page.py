@@ -39,7 +39,7 @@ def render_page(found: Mapping[str, Measured], machine: Mapping[str, str | float
     lines = [
         "# The methods, measured",
         "",
-        f"Written by `make bench-methods` on {machine['cores']} cores of {machine['processor']}: SmolLM2-135M-Instruct on Banking77,",
+        f"Written by `make bench-methods` on {machine['cores']} core(s) of {machine['processor']}: SmolLM2-135M-Instruct on Banking77,",
         f"{some['train_rows']:,} training rows, {some['test_rows']:,} test rows, each method with its default settings. Accuracy is exact",
         "match of greedy answers; the base is told all labels and may only answer one of them. Held-out loss is in nats a token of the",
         "test rows' answers; seconds are those of optimizer steps.",
