@@ -72,6 +72,8 @@ def _figures(material: Material) -> str:
 
 
 def _end(material: Material) -> str:
+    if material.report is not None and material.report.rejudges is not None:
+        return "A finished run was judged again: this report opens nothing."
     if material.outcome is None:
         return ""
     version = material.parts.registered

@@ -53,4 +53,4 @@ def test_judging_a_run_again_opens_nothing(machine_up: Machine, held: Run) -> No
     assert registry.aliases(name) == before
     page = Path(done.stdout.split()[-1])
     assert page.parent == report.parent
-    assert "judges the finished run" in page.read_text()
+    assert "A finished run was judged again: this report opens nothing." in page.read_text()
