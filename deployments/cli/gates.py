@@ -28,9 +28,9 @@ def judge_again(run: str, file: Path | None, overrides: Sequence[str], machine: 
     from tasks.report.summary import RunParts
     from tasks.report.writing import write_page
 
-    of, judged = rejudge(folder, machine.workspace, config)
-    parts = RunParts(data=of.data, trained=of.trained, evaluated=of.evaluation, judged=judged)
-    print("\n".join(_lines(judged, write_page(config, of.context, parts, None, judged.path.parent))))
+    finished, judged = rejudge(folder, machine.workspace, config)
+    parts = RunParts(data=finished.data, trained=finished.trained, evaluated=finished.evaluation, judged=judged)
+    print("\n".join(_lines(judged, write_page(config, finished.context, parts, None, judged.path.parent))))
     return _EXIT_CODES[judged.report.verdict]
 
 
