@@ -1,6 +1,8 @@
-"""The eighty runs of the overfitting benchmark, and their rows: ten kinds, eight of each, drawn by fixed seeds.
+"""The runs of the overfitting benchmark, and their rows: ten kinds, thirteen of each, drawn by fixed seeds.
 
-The first three of a kind are for finding thresholds, the other five for reporting: nobody looks at these before the thresholds are frozen.
+The first eight of a kind are for finding thresholds, the other five for reporting: nobody looks at these before the thresholds are frozen.
+Those that thresholds are found on have few validation rows, whose curve scatters most; the others have as many as a real run, but where a
+small set is what the kind is about.
 """
 
 import csv
@@ -19,11 +21,14 @@ from tasks.files import sha256_json
 from tasks.methods.settings import settle
 from tasks.rows import Row, answer_of, messages_digest, to_messages, write_rows
 
-CALIBRATION, REPORT = 3, 5
+CALIBRATION, REPORT = 8, 5
 """Runs of each kind."""
 
 TEST_ROWS, TRUTH_ROWS = 96, 128
 """Rows that the verdict is told of, and rows that only the truth is measured on."""
+
+VALIDATION_ROWS = (64, 96, 128)
+"""Of runs that are reported on; the demo has 132."""
 
 TRUTH = "truth.parquet"
 
@@ -168,6 +173,10 @@ KINDS: Mapping[str, Callable[[random.Random], dict[str, Any]]] = {
 }
 
 
+SMALL = ("few-rows-best", "few-rows-last", "leaky-validation")
+"""Kinds whose validation sets stay small: few rows are their point, or training rows to leak are few."""
+
+
 def plan() -> list[Run]:
     """All runs; first those of every kind that calibrate."""
     drawn = [_draw(kind, number) for number in range(CALIBRATION + REPORT) for kind in KINDS]
@@ -177,7 +186,10 @@ def plan() -> list[Run]:
 def _draw(kind: str, number: int) -> Run:
     chance = random.Random(f"{kind} {number}")
     source, labels = chance.choice([("banking77", 10), ("banking77", 20), ("helpdesk", 6), ("helpdesk", 12)])
-    return Run(**{"kind": kind, "number": number, "source": source, "labels": labels, "method": "lora", **KINDS[kind](chance)})
+    drawn = {"kind": kind, "number": number, "source": source, "labels": labels, "method": "lora", **KINDS[kind](chance)}
+    if number >= CALIBRATION and kind not in SMALL:
+        drawn["validation_rows"] = chance.choice(VALIDATION_ROWS)
+    return Run(**drawn)
 
 
 def write_data(run: Run, banking: Path, folder: Path) -> str | None:

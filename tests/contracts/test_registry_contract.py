@@ -1,6 +1,7 @@
 """What every registry promises, asked of the fake and of a real MLflow server."""
 
 import itertools
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,7 +30,15 @@ class Place:
 
 
 @pytest.fixture(params=["fake", pytest.param("mlflow", marks=pytest.mark.services)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """Aliases are taken away again: no ledger stands behind them, and whoever reconciles all models would put that right."""
+    place = _place(request, tmp_path)
+    yield place
+    for alias in place.registry.aliases(place.name):
+        place.registry.delete_alias(place.name, alias)
+
+
+def _place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "fake":
         return Place(FakeRegistry(tmp_path / "registry"), None)
     machine: Machine = request.getfixturevalue("machine_up")
