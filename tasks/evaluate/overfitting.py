@@ -23,6 +23,9 @@ rows shows it as 1.05 as well as 1.4, and shows 1.0 of nearly all that is well f
 LEAK_CHANCE, LEAK_SHARE = 0.001, 0.25
 """Validation rows are known to the model if as many familiar ones among them would come about by chance less often than this, and if the
 share of known ones is this large: validation rows may be a little easier than test rows without any of them being known."""
+TEST_PART = 0.25
+"""How far a rebound is drawn from validation to test rows, as an exponent. Not further, because rows that are dear at the shipped
+checkpoint were so at the best one too, which the test rows do not tell of."""
 MILD_GAP = 0.3
 """Share of rows right, training minus test."""
 MILD_WORDING = 1.5
@@ -36,6 +39,8 @@ _LATEST_FIRST_EPOCH = 2.0
 """A curve that begins later does not show where the smallest loss was."""
 _MOST_LEAKED = 0.9
 """Largest share of known validation rows that is reckoned with: above, next to nothing of the curve speaks of unseen rows."""
+_LARGEST_PART = 2.0
+"""Of test loss over validation loss, or its inverse: test rows of another kind shall not outvote the curve."""
 _SMALLEST_LOSS = 1e-6
 """Nats a token; below it ratios are noise."""
 
@@ -182,7 +187,7 @@ def _read(evidence: Evidence) -> _Numbers | str:
     leaks = chance < LEAK_CHANCE and leak_share(fit) >= LEAK_SHARE
     return _Numbers(
         best=min(curve, key=lambda point: point.validation_loss),
-        rebound=max(_rebound_on_curve(curve, shipped), _rebound_on_test(curve, shipped, fit) if leaks else 1.0),
+        rebound=max(_rebound_on_curve(curve, shipped, fit), _rebound_on_test(curve, shipped, fit) if leaks else 1.0),
         loss_gap=gap, gap_slope=_gap_slope(curve, evidence.shipped_step), accuracy_gap=accuracy_gap, leak_chance=chance, leaks=leaks,
         wording=ratio,
     )  # fmt: skip
@@ -221,8 +226,17 @@ def _described(evidence: Evidence, numbers: _Numbers) -> str:
     )
 
 
-def _rebound_on_curve(curve: Sequence[CurvePoint], shipped: CurvePoint) -> float:
-    return max(1.0, shipped.validation_loss / max(min(point.validation_loss for point in curve), _SMALLEST_LOSS))
+def _rebound_on_curve(curve: Sequence[CurvePoint], shipped: CurvePoint, fit: Fit) -> float:
+    """The rebound that validation shows, drawn towards the test rows where it shows one.
+
+    A curve of a few dozen rows can rise, or not, by one or two of them; the test rows are a second sample of the shipped loss.
+    """
+    assert fit.test.loss is not None
+    smallest, last = (max(loss, _SMALLEST_LOSS) for loss in (min(point.validation_loss for point in curve), shipped.validation_loss))
+    if last <= smallest:
+        return 1.0
+    beside = min(max(fit.test.loss / last, 1 / _LARGEST_PART), _LARGEST_PART)
+    return max(1.0, last / smallest * math.pow(beside, TEST_PART))
 
 
 def _rebound_on_test(curve: Sequence[CurvePoint], shipped: CurvePoint, fit: Fit) -> float:

@@ -49,9 +49,24 @@ def test_the_best_point_of_the_curve_has_not_overfitted() -> None:
     assert (found.severity, found.rebound, found.best_step, found.remedy) == ("none", 1.0, 20, "")
 
 
+def at_test(loss: float) -> Fit:
+    return fit(test=side(loss, 30))
+
+
 @pytest.mark.parametrize(("last", "severity"), [(0.52, "none"), (0.53, "mild"), (0.54, "mild"), (0.56, "severe"), (2.0, "severe")])
 def test_severity_follows_the_rebound_of_the_shipped_checkpoint(last: float, severity: str) -> None:
-    assert judge([1.0, 0.5, last], shipped=30).severity == severity
+    assert judge([1.0, 0.5, last], shipped=30, fit=at_test(last)).severity == severity
+
+
+def test_a_rebound_is_drawn_a_quarter_of_the_way_to_what_test_rows_say() -> None:
+    assert judge([1.0, 0.5, 0.6], shipped=30, fit=at_test(0.6 * 1.5)).rebound == pytest.approx(1.2 * 1.5**0.25)
+    assert judge([1.0, 0.5, 0.6], shipped=30, fit=at_test(0.4)).rebound == pytest.approx(1.2 * (2 / 3) ** 0.25)
+
+
+def test_test_rows_do_not_outvote_the_curve() -> None:
+    assert judge([1.0, 0.5, 0.7], shipped=30, fit=at_test(0.001)).severity == "severe"
+    assert judge([1.0, 0.5, 0.51], shipped=30, fit=at_test(50.0)).rebound == pytest.approx(1.02 * 2**0.25)
+    assert judge([1.0, 0.6, 0.5], shipped=30, fit=at_test(50.0)).rebound == 1.0
 
 
 def test_judges_the_checkpoint_that_ships_and_not_the_last_one() -> None:
@@ -59,7 +74,7 @@ def test_judges_the_checkpoint_that_ships_and_not_the_last_one() -> None:
 
 
 def test_the_gate_says_what_is_severe() -> None:
-    shown = evidence([0.5, 0.7], 20)
+    shown = evidence([0.5, 0.7], 20, fit=at_test(0.7))
     assert judge_overfitting(shown, Limits(severe_rebound=1.5)).severity == "mild"
     assert judge_overfitting(shown, Limits(severe_rebound=1.3)).severity == "severe"
 
