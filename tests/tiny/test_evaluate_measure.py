@@ -1,22 +1,15 @@
 import math
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 import pytest
 
-from pipeline_config.data import DataConfig, SourceConfig
 from pipeline_config.deployment import DeploymentConfig
 from pipeline_config.errors import EvaluationError
-from pipeline_config.evaluation import EvaluationConfig
-from pipeline_config.gates import OverfittingGate, ThresholdGate
-from pipeline_config.pipeline import PipelineConfig
-from pipeline_config.training import TrainingConfig
-from tasks.artifacts import Augmentation, EvaluationResult, Figures, PreparedData, Rival, TrainedModel
+from pipeline_config.gates import ThresholdGate
+from tasks.artifacts import Augmentation, Figures
 from tasks.batching import PADDED, mean_loss
 from tasks.chat import encode_last_answer, encode_row
 from tasks.engine import open_engine
@@ -24,64 +17,12 @@ from tasks.evaluate.classes import CLASSES, CONFUSION
 from tasks.evaluate.contenders import list_labels, sample
 from tasks.evaluate.exposure import RIVALS
 from tasks.evaluate.judging import judge_evaluation
-from tasks.evaluate.measure import measure
-from tasks.evaluate.outcomes import PREDICTIONS, read_outcomes
+from tasks.evaluate.outcomes import PREDICTIONS
 from tasks.evaluate.scores import SCORES
-from tasks.manifest import read_manifest, write_manifest
 from tasks.rows import CHILDREN_FILE, Message, Row, answer_of, prompt_of, read_rows
-from tasks.stages import StageResult
 from tests.builders import INSTRUCTION, make_prepared, make_row, make_trained, tiny_base, tiny_tokenizer
+from tests.tiny.evaluation_world import QUEUES, TEST, TRAIN, World
 from tests.unit.tasks.evaluate.metric_of_a_user import vowels
-
-QUEUES = ("access", "hardware", "network")
-TRAIN = [make_row(f"the laptop number {n} is broken", QUEUES[n % 3]) for n in range(12)]
-TEST = [make_row(f"please help, the vpn drops {n} times an hour", QUEUES[n % 3]) for n in range(9)]
-
-
-@dataclass
-class World:
-    """One workspace with a base, data and two versions; `said` collects progress lines."""
-
-    folder: Path
-    config: PipelineConfig
-    prepared: PreparedData
-    one: TrainedModel
-    two: TrainedModel
-    said: list[str]
-
-    def measure(self, trained: TrainedModel, rival: Rival | None = None) -> StageResult[EvaluationResult]:
-        self.said.clear()
-        return measure(self.config, self.folder, self.prepared, trained, rival, lambda what, done, total: self.said.append(what))
-
-    def rival(self, trained: TrainedModel) -> Rival:
-        return Rival(adapter_name="desk-v1", artifact_digest=trained.artifact_digest, folder=trained.artifact, fault=None)
-
-
-def make_config(base_folder: Path) -> PipelineConfig:
-    return PipelineConfig(
-        environment="production",
-        data=DataConfig(source=SourceConfig(path=Path("unused"))),
-        model=tiny_base(base_folder),
-        evaluation=EvaluationConfig(max_new_tokens=8, batch_size=4, train_sample_rows=5),
-        gates={"min_accuracy": ThresholdGate(threshold=0.5, min_rows=1), "fit": OverfittingGate(kind="overfitting")},
-    )
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> World:
-    folder = tmp_path_factory.mktemp("workspace")
-    config = make_config(folder / "base")
-    prepared = make_prepared(folder / "data", TRAIN, TRAIN[:2], TEST)
-    # The first version was trained on two of the test rows.
-    before = make_prepared(folder / "before", TEST[:1], TEST[1:2], TEST)
-    one, two = (make_trained(folder / f"v{s}", config.model, folder, data, seed=s) for s, data in ((1, before), (2, prepared)))
-    return World(folder, config, prepared, one, two, [])
-
-
-@pytest.fixture
-def world(shared: World, tmp_path: Path) -> World:
-    """The shared world without anything answered yet."""
-    return World(tmp_path, shared.config, shared.prepared, shared.one, shared.two, [])
 
 
 def test_everybody_answers_the_same_rows(world: World) -> None:
@@ -347,103 +288,6 @@ def test_a_reused_result_needs_neither_torch_nor_transformers(world: World) -> N
     values = [str(world.folder), *(value.model_dump_json() for value in (world.config, world.prepared, world.two))]
     done = subprocess.run([sys.executable, "-c", code, *values], capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
-
-
-def test_a_new_champion_is_the_only_one_that_is_asked(world: World) -> None:
-    world.measure(world.two)
-    world.measure(world.two, world.rival(world.one))
-    assert {what.split()[0] for what in world.said} == {"desk-v1", "perplexity", "figures"}
-    assert "perplexity of tuned on test rows" not in world.said
-
-
-def test_a_champion_that_was_the_tuned_model_before_is_not_asked_again(world: World) -> None:
-    world.measure(world.one)
-    world.measure(world.two, world.rival(world.one))
-    assert not any("desk-v1" in what for what in world.said)
-
-
-def test_rows_that_the_champion_was_trained_or_validated_on_are_marked(world: World) -> None:
-    result = world.measure(world.two, world.rival(world.one)).value
-    assert (result.champion_name, result.champion_fault, result.champion_seen_rows) == ("desk-v1", None, 2)
-    assert pl.read_parquet(result.folder / PREDICTIONS)["champion_saw"].to_list() == [True, True, *[False] * 7]
-    outcomes = read_outcomes(result.folder)
-    assert len(outcomes.unseen_by_champion()[0]) == 7
-    assert result.champion is not None
-    assert result.champion.get("accuracy") == sum(outcomes.champion or ()) / 9
-
-
-def test_a_champion_that_was_trained_on_masked_rows_is_asked_as_the_endpoint_asks_it(world: World) -> None:
-    named, masked = (
-        [make_row(f"{who} has no vpn since {n} o'clock", QUEUES[n % 3]) for n in range(4)] for who in ("bob@example.com", "<EMAIL>")
-    )
-    world.prepared = make_prepared(world.folder / "data", TRAIN, TRAIN[:2], named)
-    before = make_prepared(world.folder / "before", masked[:1], masked[1:2], masked)
-    champion = make_trained(world.folder / "v3", world.config.model, world.folder, before, seed=3)
-    manifest = read_manifest(champion.artifact).model_copy(update={"masked_kinds": ("email",)})
-    rival = world.rival(champion).model_copy(update={"artifact_digest": write_manifest(champion.artifact, manifest)})
-    result = world.measure(world.two, rival).value
-    stored = pl.read_parquet(result.folder / PREDICTIONS)
-    engine = open_engine(world.config.model, world.folder)
-    engine.load_adapter("v3", champion.artifact)
-    answers, raw = ([engine.answer([prompt_of(row)], adapter="v3", max_new_tokens=8)[0].text for row in rows] for rows in (masked, named))
-    assert stored["champion"].to_list() == answers != raw
-    assert stored["champion_saw"].to_list() == [True, True, False, False]
-
-
-def test_each_contender_answers_on_a_base_in_its_own_precision(world: World) -> None:
-    quantised = make_trained(world.folder / "q", world.config.model, world.folder, world.prepared, seed=3, method="qlora")
-    engines = {"tuned": open_engine(world.config.model, world.folder), "champion": open_engine(world.config.model, world.folder, "nf4")}
-    engines["tuned"].load_adapter("v", world.two.artifact)
-    engines["champion"].load_adapter("v", quantised.artifact)
-    result = world.measure(world.two, world.rival(quantised)).value
-    assert result.champion_fault is None
-    stored = pl.read_parquet(result.folder / PREDICTIONS)
-    for name, engine in engines.items():
-        answers = engine.answer([prompt_of(row) for row in TEST], adapter="v", max_new_tokens=8, batch_size=4)
-        assert stored[name].to_list() == [answer.text for answer in answers]
-
-
-def test_the_base_is_asked_in_the_precision_of_the_method(world: World) -> None:
-    plain = world.measure(world.two).value
-    world.config = world.config.model_copy(update={"training": TrainingConfig(method="qlora")})
-    quantised = make_trained(world.folder / "q", world.config.model, world.folder, world.prepared, seed=3, method="qlora")
-    assert world.measure(quantised).value.base.get("perplexity") != plain.base.get("perplexity")
-
-
-def test_a_champion_of_another_base_is_a_fault(world: World) -> None:
-    copy = world.folder / "champion"
-    shutil.copytree(world.one.artifact, copy)
-    manifest = read_manifest(copy)
-    other = manifest.model_copy(update={"base": manifest.base.model_copy(update={"digest": "0" * 64})})
-    rival = world.rival(world.one).model_copy(update={"folder": copy, "artifact_digest": write_manifest(copy, other)})
-    assert "belongs to base 000000000000" in (world.measure(world.two, rival).value.champion_fault or "")
-
-
-def test_a_damaged_champion_is_a_fault_and_is_tried_again_when_it_is_whole(world: World) -> None:
-    copy = world.folder / "champion"
-    shutil.copytree(world.one.artifact, copy)
-    rival = world.rival(world.one).model_copy(update={"folder": copy})
-    weights = copy / "adapter_model.safetensors"
-    whole = weights.read_bytes()
-    weights.write_bytes(whole[:-1])
-    damaged = world.measure(world.two, rival).value
-    assert (damaged.champion, damaged.champion_name) == (None, "desk-v1")
-    assert "do not match the manifest" in (damaged.champion_fault or "")
-    assert "champion" not in pl.read_parquet(damaged.folder / PREDICTIONS).columns
-    weights.write_bytes(whole)
-    assert world.measure(world.two, rival).value.champion_fault is None
-
-
-def test_a_champion_with_other_bytes_than_the_ledger_says_is_a_fault(world: World) -> None:
-    rival = world.rival(world.one).model_copy(update={"artifact_digest": "0" * 64})
-    assert "and not 000000000000" in (world.measure(world.two, rival).value.champion_fault or "")
-
-
-def test_a_champion_that_is_not_here_keeps_its_own_fault(world: World) -> None:
-    rival = Rival(adapter_name="desk-v1", artifact_digest="0" * 64, folder=None, fault="the registry lost it")
-    assert world.measure(world.two, rival).value.champion_fault == "the registry lost it"
-    assert world.measure(world.two, rival.model_copy(update={"fault": "no disk"})).value.champion_fault == "no disk"
-    assert world.measure(world.two).value.champion_name is None
 
 
 def test_without_test_rows_there_is_nothing_to_measure(world: World) -> None:

@@ -1,0 +1,18 @@
+"""The workspace that tests of evaluation share."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.tiny.evaluation_world import World, make_world
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("workspace"))
+
+
+@pytest.fixture
+def world(shared: World, tmp_path: Path) -> World:
+    """The shared world without anything answered yet."""
+    return World(tmp_path, shared.config, shared.prepared, shared.one, shared.two, [])
