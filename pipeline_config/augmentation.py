@@ -9,8 +9,8 @@ from pipeline_config.base import Section
 OperatorName = Literal["synonym", "back_translation", "paraphrase"]
 """In this order they stand in tables."""
 
-Part = Literal["request", "instruction"]
-"""`request`: every turn of the user; `instruction`: the system turn. Answers are never reworded."""
+Part = Literal["request", "instruction", "answer"]
+"""`request`: every turn of the user; `instruction`: the system turn; `answer`: every turn of the assistant that is free text."""
 
 
 class EndpointConfig(Section):
@@ -41,8 +41,16 @@ class OperatorConfig(Section):
     """What every operator can be told."""
 
     ratio: float = Field(0.5, gt=0, le=10, description="reworded rows wanted for each training row")
-    parts: tuple[Part, ...] = Field(("request",), min_length=1, description="what is reworded: request, instruction, or both")
+    parts: tuple[Part, ...] = Field(
+        ("request",), min_length=1, description="what is reworded: request, instruction, and answer where answers are free text"
+    )
     required: bool = Field(False, description="true: the run stops if what the operator needs is not there; false: it is named and skipped")
+
+    @model_validator(mode="after")
+    def _another_answer_needs_another_question(self) -> "OperatorConfig":
+        if set(self.parts) == {"answer"}:
+            raise ValueError("parts: `answer` alone would answer the same request twice; add request or instruction")
+        return self
 
 
 class SynonymConfig(OperatorConfig):

@@ -1,6 +1,7 @@
 """Which texts of a row are reworded, with which seeds, and the row with other texts in their places."""
 
 import hashlib
+import json
 from collections.abc import Collection, Mapping
 
 from pipeline_config.augmentation import Part
@@ -13,7 +14,7 @@ WORDINGS = 16
 
 
 def requests_of(row: Row, parts: Collection[Part], number: int, seed: int) -> dict[int, Request]:
-    """What an operator is asked for one child, by the turn that it is for: every turn of the user, the instruction, or both.
+    """What an operator is asked for one child, by the turn that it is for.
 
     A text's seed depends on the text and the number of the child, and on nothing else of the row: the same text is reworded once, whatever
     row it stands in.
@@ -22,10 +23,10 @@ def requests_of(row: Row, parts: Collection[Part], number: int, seed: int) -> di
         number: of the child among those of this row and operator, from 1.
         seed: the run's.
     """
-    *asked, _ = row["messages"]
-    texts = {place: turn["content"] for place, turn in enumerate(asked) if _part_of(place, turn) in parts and turn["content"].strip()}
+    turns = row["messages"]
+    texts = {place: turn["content"] for place, turn in enumerate(turns) if _part_of(place, turn) in parts and turn["content"].strip()}
     drawn = 1 + _hash(f"{row['row_id']} {number}") % WORDINGS
-    numbers = {place: drawn if asked[place]["role"] == "system" else number for place in texts}
+    numbers = {place: drawn if turns[place]["role"] == "system" else number for place in texts}
     return {place: _request(text, seed_of(seed, text, numbers[place])) for place, text in texts.items()}
 
 
@@ -49,7 +50,17 @@ def compared_text(messages: list[Message]) -> str:
 def _part_of(place: int, turn: Message) -> Part | None:
     if turn["role"] == "user":
         return "request"
+    if turn["role"] == "assistant":
+        return None if turn.get("tool_calls") or _is_document(turn["content"]) else "answer"
     return "instruction" if place == 0 and turn["role"] == "system" else None
+
+
+def _is_document(text: str) -> bool:
+    """Whether a text is JSON that a program reads: in other words it would be another answer."""
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except ValueError:
+        return False
 
 
 def _request(text: str, seed: int) -> Request:

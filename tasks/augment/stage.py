@@ -10,7 +10,7 @@ import polars as pl
 
 from pipeline_config.augmentation import AugmentationConfig, OperatorName
 from pipeline_config.data import DataConfig
-from pipeline_config.errors import DataError
+from pipeline_config.errors import ConfigError, DataError
 from tasks.artifacts import Ablation, Augmentation, OperatorCounts, PreparedData
 from tasks.augment.accept import Acceptance, Fits, Proposal, count_reasons
 from tasks.augment.budget import ROUNDS, Budget, Slot
@@ -59,8 +59,10 @@ def augment_data(
         ablation: what each operator was found to be worth.
 
     Raises:
+        ConfigError: answers are to be reworded, and they are labels.
         DataError: a child is equal or near to a row that is held out, which is a fault of this program; or the cache is damaged.
     """
+    _require_free_text(config, prepared)
     folder.mkdir(parents=True, exist_ok=True)
     on = config.operators()
     there = {name: operator for name in on for operator in operators if operator.name == name}
@@ -86,6 +88,17 @@ def augment_data(
     warnings = (*prepared.warnings, *warnings_of(config, record, budget.lacking))
     shutil.rmtree(folder / SCRATCH, ignore_errors=True)
     return augmented.model_copy(update={"augmentation": record, "warnings": warnings})
+
+
+def _require_free_text(config: AugmentationConfig, prepared: PreparedData) -> None:
+    for name, operator in config.operators().items():
+        if "answer" in operator.parts and prepared.labels is not None:
+            raise ConfigError(
+                f"answers of these rows are {len(prepared.labels)} labels",
+                where=f"augmentation.{name}.parts",
+                expected="`answer` only where answers are free text",
+                hint="a label in other words is another label: leave `answer` out",
+            )
 
 
 class _Work:

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_config.errors import DataError
+from pipeline_config.errors import ConfigError, DataError
 from tasks.artifacts import PreparedData
-from tasks.augment.accept import COPY, KNOWN, LONG, NEAR, NEW
+from tasks.augment.accept import COPY, KNOWN, LONG, LOST, NEAR, NEW
 from tasks.augment.children import CHILDREN, REJECTED, REJECTED_FILE
 from tasks.augment.operators import Candidate, Missing, Request
 from tasks.augment.requests import compared_text
@@ -114,6 +114,41 @@ def test_in_chats_only_the_users_turns_change(tmp_path: Path) -> None:
     changed = [place for place, (one, two) in enumerate(zip(chat, child["messages"], strict=True)) if one != two]
     assert changed == [1, 4]
     assert {request.text for request in operator.asked} == {build.ROWS[0], build.ROWS[7]}
+
+
+def test_answers_are_reworded_if_that_is_asked_for_but_no_calls_and_no_json(tmp_path: Path) -> None:
+    chat: list[Message] = [
+        {"role": "user", "content": build.ROWS[0]}, {"role": "assistant", "content": "Which one", "tool_calls": '[{"name": "find"}]'},
+        {"role": "tool", "content": "It is the big one"}, {"role": "assistant", "content": '{"which": "the big one"}'},
+        {"role": "user", "content": build.ROWS[7]}, {"role": "assistant", "content": build.ROWS[12]},
+    ]  # fmt: skip
+    row: Row = {"row_id": "chat", "digest": messages_digest(chat), "group": "chat", "messages": chat}
+    prepared = build.prepared_in(tmp_path / "prepared", [row], labelled=False)
+    config = build.settings(synonym={"ratio": 1, "parts": ["request", "answer"]})
+    _, child = train_in(build.augment(tmp_path, prepared, [FakeOperator("synonym", build.politely)], config))
+    assert [place for place, (one, two) in enumerate(zip(chat, child["messages"], strict=True)) if one != two] == [0, 4, 5]
+
+
+def test_another_answer_to_the_same_request_is_no_row(tmp_path: Path) -> None:
+    row = make_row(build.ROWS[0], build.ROWS[12])
+    operator = FakeOperator("synonym", lambda request: None if request.text == build.ROWS[0] else build.politely(request))
+    config = build.settings(synonym={"ratio": 1, "parts": ["request", "answer"]})
+    augmented = build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", [row], labelled=False), [operator], config)
+    assert rejected_in(augmented).keys() == {KNOWN}
+
+
+def test_a_reworded_answer_is_judged_as_a_request_is(tmp_path: Path) -> None:
+    row = make_row(build.ROWS[0], "Ask for ticket 4711")
+    operator = FakeOperator("synonym", lambda asked: build.politely(asked) if asked.text == build.ROWS[0] else "Ask for ticket 4712")
+    config = build.settings(synonym={"ratio": 1, "parts": ["request", "answer"]})
+    augmented = build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", [row], labelled=False), [operator], config)
+    assert rejected_in(augmented).keys() == {LOST}
+
+
+def test_answers_that_are_labels_are_never_reworded(tmp_path: Path) -> None:
+    config = build.settings(synonym={"parts": ["request", "answer"]})
+    with pytest.raises(ConfigError, match=r"augmentation\.synonym\.parts"):
+        build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", TRAIN), [FakeOperator("synonym", build.politely)], config)
 
 
 def test_a_turn_for_which_there_is_no_other_wording_stays(tmp_path: Path) -> None:
