@@ -123,7 +123,7 @@ class PromptSettings(MethodSettings):
     """Fields of `peft.PromptTuningConfig`."""
 
     names: ClassVar[Names] = peft_names.PROMPT
-    num_virtual_tokens: int = Field(32, ge=1)
+    num_virtual_tokens: int = Field(64, ge=1)
     prompt_tuning_init: Literal["TEXT", "SAMPLE_VOCAB", "RANDOM"] = "TEXT"
     prompt_tuning_init_text: str | None = Field(None, min_length=1, description="null: the instruction of the data")
 

@@ -43,7 +43,7 @@ def _attach(model: Any, training: TrainingConfig, text: TaskText | None = None) 
 
 
 _DEFAULTS = Defaults(
-    learning_rate=5e-2, usual_rates=(3e-3, 3e-1), why="a few embeddings have to move far to change what the model does", epochs=4.0
+    learning_rate=1e-1, usual_rates=(3e-3, 3e-1), why="a few embeddings have to move far to change what the model does", epochs=4.0
 )
 
 METHOD = Method(
