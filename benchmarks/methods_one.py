@@ -18,7 +18,7 @@ from pipeline_config.pipeline import PipelineConfig
 from pipeline_config.training import TrainingConfig
 from tasks.artifacts import EvaluationResult, PreparedData, Record, TrainedModel
 from tasks.files import read_json, sha256_json, stage_store, write_json
-from tasks.methods.settings import settle
+from tasks.methods.settings import read_settings, settle
 from tasks.models import identify_base
 from tasks.revision import code_revision
 from tasks.stages import run_stage
@@ -80,7 +80,9 @@ def configure(method: str, size: Size) -> PipelineConfig:
 
 def result_file(method: str, size: Size, folder: Path) -> Path:
     """Where a method's result belongs, by the settings that it depends on."""
-    settings = configure(method, size).model_dump(mode="json", include={"data", "model", "training", "evaluation"})
+    config = configure(method, size)
+    settings = config.model_dump(mode="json", include={"data", "model", "evaluation"})
+    settings["training"] = read_settings(settle(config.training).training)
     for location in ("path", "test_path"):
         settings["data"]["source"].pop(location)
     return folder / f"{method}-{sha256_json(settings)[:12]}.json"

@@ -89,6 +89,11 @@ def settle_with(training: TrainingConfig, defaults: Defaults) -> Settled:
     return Settled(training=settled, notes=tuple(notes))
 
 
+def read_settings(training: SettledTraining) -> dict[str, Any]:
+    """What a training depends on, as JSON: all but the sections that its method does not read, whose defaults may change."""
+    return training.model_dump(mode="json", exclude=_unread_sections(training.method))
+
+
 def _sections(method: str) -> tuple[str, ...]:
     return (method, *_READ_BESIDES.get(method, ()))
 

@@ -20,7 +20,7 @@ from pipeline_config.pipeline import PipelineConfig
 from pipeline_config.training import SettledTraining
 from tasks.artifacts import PreparedData, Record, RunContext, TrainedModel
 from tasks.files import run_folder, stage_store
-from tasks.methods.settings import settle
+from tasks.methods.settings import read_settings, settle
 from tasks.mlflow_tracking import MlflowTracker
 from tasks.models import identify_base
 from tasks.revision import code_revision
@@ -42,7 +42,7 @@ def train(config: PipelineConfig, context: RunContext, prepared: StageResult[Pre
         "instruction": data.instruction,
         "labels": data.labels,
         "base": identify_base(config.model, context.workspace).model_dump(mode="json"),
-        "training": training.model_dump(mode="json"),
+        "training": read_settings(training),
         "max_new_tokens": config.evaluation.max_new_tokens,
         "masked_kinds": config.data.sensitive.masked_kinds,
     }

@@ -8,7 +8,7 @@ from pipeline_config.errors import ConfigError
 from pipeline_config.loading import load_config
 from pipeline_config.training import METHOD_NAMES, SettledTraining, TrainingConfig
 from tasks.methods.defaults import Defaults
-from tasks.methods.settings import Settled, settle, settle_with, trainer_fields
+from tasks.methods.settings import Settled, read_settings, settle, settle_with, trainer_fields
 
 DEFAULTS = Defaults(learning_rate=3e-3, usual_rates=(1e-3, 1e-2), why="it is so", epochs=5)
 
@@ -135,3 +135,9 @@ def test_settings_for_a_method_of_another_package_are_noted_if_the_method_is_one
 def test_a_method_that_cannot_be_found_is_a_fault_of_the_configuration() -> None:
     with pytest.raises(ConfigError, match=r"no_such_package\.module:NAME"):
         settle(TrainingConfig(method="no_such_package.module:NAME"))
+
+
+def test_a_training_depends_on_no_section_that_its_method_does_not_read() -> None:
+    read = read_settings(settled(method="qlora").training)
+    assert {"qlora", "lora", "learning_rate"} <= read.keys()
+    assert not {"full", "prefix", "prompt", "adapter", "ia3", "custom"} & read.keys()
