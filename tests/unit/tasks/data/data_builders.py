@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ from pipeline_config.data import ChecksConfig, ColumnMapping, DataConfig, Source
 from tasks.artifacts import PreparedData
 from tasks.data.prepare import prepare_data
 from tasks.data.sources import Source
+from tasks.data.split import SIDES
 from tasks.data.template import ChatTemplate
-from tasks.rows import Message
+from tasks.rows import Message, Row, read_rows
 
 
 def ticket(number: int, label: str = "network", **changes: object) -> dict[str, object]:
@@ -66,3 +68,18 @@ def prepare(data: DataConfig, folder: Path, *, max_length: int = 512, recorded: 
 def read_table(source: SourceConfig, group_column: str | None = None) -> pl.DataFrame:
     """All shards of a source."""
     return pl.concat(Source(source, group_column).shards())
+
+
+def sides(prepared: PreparedData) -> dict[str, list[Row]]:
+    return {side: read_rows(prepared.folder / f"{side}.parquet") for side in SIDES}
+
+
+def prepared_from(tmp_path: Path, rows: list[dict[str, object]], **options: Any) -> PreparedData:
+    return prepare(data_config(write_jsonl(tmp_path / "a.jsonl", rows), **options), tmp_path / "out")
+
+
+def unlike_tickets(count: int) -> list[dict[str, object]]:
+    """Fit rows of which no two are near."""
+    draw = random.Random(3)
+    texts = [" ".join("".join(draw.choices("abcdefghijklmnop", k=6)) for _ in range(8)) for _ in range(count)]
+    return [ticket(0, ("network", "email")[number % 2], input=text) for number, text in enumerate(texts)]
