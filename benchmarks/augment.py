@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from benchmarks.augment_lift import figures_of
-from benchmarks.augment_one import EPOCHS, RATIO, ROWS_A_LABEL, WITHOUT, Measured, measured_before, result_file
+from benchmarks.augment_one import EPOCHS, LOW_DATA_ROWS, RATIO, ROWS_A_LABEL, WITHOUT, Measured, measured_before, result_file
 from benchmarks.augment_parts import REPETITIONS, SHORT_WORDS, Found, acceptance, leaks, speed
 from benchmarks.augment_rows import OPERATORS, banking, open_one
 from benchmarks.methods_one import Size
@@ -39,12 +39,13 @@ class Amount(TypedDict):
 
     timed_rows: int
     train_rows: int
+    few_rows: int
     leak_seeds: int
 
 
 AMOUNTS: Mapping[Size, Amount] = {
-    Size.FULL: {"timed_rows": 3000, "train_rows": 2500, "leak_seeds": 20},
-    Size.QUICK: {"timed_rows": 100, "train_rows": 154, "leak_seeds": 2},
+    Size.FULL: {"timed_rows": 3000, "train_rows": 2500, "few_rows": LOW_DATA_ROWS[Size.FULL], "leak_seeds": 20},
+    Size.QUICK: {"timed_rows": 100, "train_rows": 154, "few_rows": LOW_DATA_ROWS[Size.QUICK], "leak_seeds": 2},
 }
 
 BARS = (
@@ -58,8 +59,8 @@ NOTES = (
     f"Speed: {AMOUNTS[Size.FULL]['timed_rows']} training rows of Banking77 in one call, medians of {REPETITIONS}; dictionaries are loaded "
     f"before. synonym in one thread; apertium there and back (English, Spanish), rows of at most {SHORT_WORDS} words, as many processes as "
     "it starts. answered is the share of rows that came back in other words, before anything was judged.",
-    f"Acceptance: {AMOUNTS[Size.FULL]['train_rows']} training rows, ratio 0.5, default settings; asked counts every attempt. similarity is "
-    "the mean cosine (MiniLM) of accepted rows to their parents.",
+    f"Acceptance: {AMOUNTS[Size.FULL]['train_rows']} training rows, ratio 0.5 (paraphrase: the low-data arm's rows and ratio), default "
+    "settings; asked counts every attempt. similarity is the mean cosine (MiniLM) of accepted rows to their parents.",
     "Leaks: accepted rows against all validation and test rows, by a comparison of all with all that shares no code with the pipeline's.",
     f"Low data: {ROWS_A_LABEL} rows of each of 77 labels and all test rows; SmolLM2-135M-Instruct, LoRA as in the preset; each operator "
     f"alone with ratio {RATIO:g}; {EPOCHS[Size.FULL]} epochs' steps for every arm, the last checkpoint. A lift is in shares of test rows "
@@ -102,7 +103,7 @@ def part(name: str, size: Size, folder: Path, workspace: Path, *, measure: bool,
     amount = AMOUNTS[size]
     measures = {
         "speed": partial(speed, amount["timed_rows"]),
-        "acceptance": partial(acceptance, amount["train_rows"]),
+        "acceptance": partial(acceptance, amount["train_rows"], amount["few_rows"]),
         "leaks": partial(leaks, amount["train_rows"], amount["leak_seeds"]),
     }
     began = time.monotonic()

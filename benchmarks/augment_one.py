@@ -28,7 +28,7 @@ RATIO = 2.0
 """Reworded rows wanted for each training row."""
 EPOCHS = {Size.FULL: 4, Size.QUICK: 1}
 """The preset's, over the rows without reworded ones; every arm trains for as many steps."""
-_ROWS = {Size.FULL: ROWS_A_LABEL * LABELS, Size.QUICK: LABELS}
+LOW_DATA_ROWS = {Size.FULL: ROWS_A_LABEL * LABELS, Size.QUICK: LABELS}
 _TEST_ROWS = {Size.FULL: None, Size.QUICK: LABELS}
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -60,7 +60,7 @@ def configure(seed: int, size: Size) -> PipelineConfig:
     Raises:
         ConfigError: BANKING77_DIR is not set.
     """
-    config = banking(_ROWS[size], test_rows=_TEST_ROWS[size])
+    config = banking(LOW_DATA_ROWS[size], test_rows=_TEST_ROWS[size])
     return config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
 
 

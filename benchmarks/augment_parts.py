@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 import polars as pl
 
 from benchmarks.augment_leaks import Leaks, find_leaks
+from benchmarks.augment_one import RATIO as LOW_DATA_RATIO
 from benchmarks.augment_rows import OPERATORS, RememberingEmbedder, banking, children_of, held_out_of, only, open_one, reword
 from benchmarks.methods_one import prepare
 from pipeline_config.augmentation import OperatorName
@@ -57,18 +58,22 @@ def speed(rows: int, workspace: Path, say: Say) -> Found:
     return found
 
 
-def acceptance(rows: int, workspace: Path, say: Say) -> Found:
-    """What share of each operator's candidates is accepted on Banking77, how similar to their parents these are, and why others are not."""
-    config = banking(rows)
-    prepared, embedder = prepare(config, workspace), RememberingEmbedder()
+def acceptance(rows: int, few_rows: int, workspace: Path, say: Say) -> Found:
+    """What share of each operator's candidates is accepted on Banking77, how similar to their parents these are, and why others are not.
+
+    Args:
+        few_rows: of a language model, with the low-data arm's ratio: what that arm was told with this seed is not asked for again.
+    """
     found: Found = {"figures": {}, "notes": []}
-    leaked = []
+    leaked, embedder = [], RememberingEmbedder()
     for name in OPERATORS:
+        config, ratio = (banking(rows), RATIO) if name in SWIFT else (banking(few_rows), LOW_DATA_RATIO)
         operator = open_one(name, config, workspace)
         if isinstance(operator, Missing):
             found["notes"].append(_missing(operator))
             continue
-        augmented = reword(config, prepared, operator, only(name, RATIO), workspace, embedder, seed=17)
+        prepared = prepare(config, workspace)
+        augmented = reword(config, prepared, operator, only(name, ratio), workspace, embedder, seed=17)
         leaked.append(_leaks(augmented, prepared, config))
         [counts] = augmented.augmentation.operators if augmented.augmentation is not None else ()
         found["figures"] |= _figures_of(counts)
