@@ -91,9 +91,8 @@ test-fast: export PYTHONDONTWRITEBYTECODE :=
 BESIDE := -n auto --maxprocesses 8 --dist worksteal
 
 test: $(READY) ## all tests, the fast ones first
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(BESIDE) tests/unit tests/architecture tests/tiny
-	@$(BIN)/python -m pytest tests/contracts tests/flows \
-		tests/e2e/test_page_in_browser.py tests/e2e/test_run_page_in_browser.py tests/e2e/test_review_in_browser.py tests/e2e/test_ways_in.py tests/e2e/test_readme.py tests/e2e/test_services.py
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(BESIDE) tests/unit tests/architecture tests/tiny tests/e2e/test_page_in_browser.py tests/e2e/test_run_page_in_browser.py
+	@$(BIN)/python -m pytest tests/contracts tests/flows tests/e2e/test_review_in_browser.py tests/e2e/test_ways_in.py tests/e2e/test_readme.py tests/e2e/test_services.py
 
 test-fast: $(READY) ## unit and architecture tests in less than a minute; properties are tried with a fifth of the examples
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(BESIDE) tests/unit tests/architecture --hypothesis-profile=fast -m "not services and not embedded and not slow"
