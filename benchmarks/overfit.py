@@ -2,7 +2,7 @@
 
 `make bench-overfit` trains what has not been trained yet, writes `benchmarks/results/overfit.json`, and fails if a bar does not hold.
 `BANKING77_DIR` names the folder with Banking77's train.csv and test.csv. Each training leaves its record under `benchmarks/overfit` in the
-workspace, by its settings: a benchmark that was killed goes on with the next run. `--calibrate` trains and looks at the eighty runs that
+workspace, by its settings: a benchmark that was killed goes on with the next run. `--calibrate` trains and looks at the 130 runs that
 thresholds are found on, and at no other; `--only` trains some runs and stops there.
 """
 
@@ -22,7 +22,7 @@ from benchmarks.overfit_truth import figures_of, judge_record, kept_of, line_of
 from benchmarks.results import Bar, as_lines, exit_code, result_of, write_result
 from pipeline_config.environment import read_machine
 from pipeline_config.errors import ConfigError, TunegateError
-from tasks.evaluate.overfitting import LEAK_CHANCE, LEAK_SHARE, MILD_REBOUND, SEVERE_REBOUND, TEST_PART
+from tasks.evaluate.overfitting import LEAK_CHANCE, LEAK_SHARE, MILD_REBOUND, POOLED_PART, SEVERE_REBOUND
 from tasks.files import write_atomically
 
 RUNS = "overfit_runs.jsonl"
@@ -31,17 +31,16 @@ RUNS = "overfit_runs.jsonl"
 BARS = (Bar("overfit_wrong", "<=", 0.05), Bar("runs", ">=", 50), Bar("severe_runs", ">=", 15))
 
 NOTES = (
-    "SmolLM2-135M-Instruct, trained by the training child of every run: ten kinds of runs, thirteen of each, on Banking77 and on the "
-    "demo's tickets, with settings and rows drawn by fixed seeds. Thresholds were frozen on the first eight runs of each kind; the figures "
+    "SmolLM2-135M-Instruct, trained by the training child of every run: ten kinds of runs, eighteen of each, on Banking77 and on the "
+    "demo's tickets, with settings and rows drawn by fixed seeds. Thresholds were frozen on the first thirteen runs of each kind; figures "
     "are of the other five. Kinds were made so that most runs are clearly fit or clearly overfitted; runs_near_the_line says how many are "
-    f"not. Those eight have 12 to 48 validation rows; of the others, thirty-five have {min(VALIDATION_ROWS)} to {max(VALIDATION_ROWS)}, as "
-    f"a real run has, and fifteen as few as before ({', '.join(SMALL)}).",
+    f"not. The first eight of a kind have 12 to 48 validation rows; the others have {min(VALIDATION_ROWS)} to {max(VALIDATION_ROWS)}, as "
+    f"a real run has, but for three kinds with as few ({', '.join(SMALL)}).",
     f"Truth: the shipped checkpoint's loss on {TRUTH_ROWS} rows that the verdict is not told of, over the smallest that any checkpoint of "
     "the run has on them. From 1.05 on it is mild, from 1.20 on severe. A verdict is wrong if it passes what is severe, or closes the gate "
     "to what is not.",
-    f"Frozen: mild from {MILD_REBOUND:g}, severe above {SEVERE_REBOUND:g}, a rebound drawn {TEST_PART:g} of the way to the test rows; "
-    f"validation rows are known below a chance of {LEAK_CHANCE:g} "
-    f"and from a share of {LEAK_SHARE:g}.",
+    f"Frozen: mild from {MILD_REBOUND:g}, severe above {SEVERE_REBOUND:g}, a rebound drawn {POOLED_PART:g} of the way to what validation "
+    f"and test rows say together; validation rows are known below a chance of {LEAK_CHANCE:g} and from a share of {LEAK_SHARE:g}.",
 )
 
 

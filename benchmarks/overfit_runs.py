@@ -1,8 +1,8 @@
-"""The runs of the overfitting benchmark, and their rows: ten kinds, thirteen of each, drawn by fixed seeds.
+"""The runs of the overfitting benchmark, and their rows: ten kinds, eighteen of each, drawn by fixed seeds.
 
-The first eight of a kind are for finding thresholds, the other five for reporting: nobody looks at these before the thresholds are frozen.
-Those that thresholds are found on have few validation rows, whose curve scatters most; the others have as many as a real run, but where a
-small set is what the kind is about.
+The first thirteen of a kind are for finding thresholds, the other five for reporting: nobody looks at these before the thresholds are
+frozen. The first eight have few validation rows, whose curve scatters most; all others have as many as a real run, but where a small set is
+what the kind is about.
 """
 
 import csv
@@ -21,14 +21,17 @@ from tasks.files import sha256_json
 from tasks.methods.settings import settle
 from tasks.rows import Row, answer_of, messages_digest, to_messages, write_rows
 
-CALIBRATION, REPORT = 8, 5
+CALIBRATION, REPORT = 13, 5
 """Runs of each kind."""
 
 TEST_ROWS, TRUTH_ROWS = 96, 128
 """Rows that the verdict is told of, and rows that only the truth is measured on."""
 
+SCARCE = 8
+"""Runs of each kind that have a few dozen validation rows at most."""
+
 VALIDATION_ROWS = (64, 96, 128)
-"""Of runs that are reported on; the demo has 132."""
+"""Of the others; the demo has 132."""
 
 TRUTH = "truth.parquet"
 
@@ -187,7 +190,7 @@ def _draw(kind: str, number: int) -> Run:
     chance = random.Random(f"{kind} {number}")
     source, labels = chance.choice([("banking77", 10), ("banking77", 20), ("helpdesk", 6), ("helpdesk", 12)])
     drawn = {"kind": kind, "number": number, "source": source, "labels": labels, "method": "lora", **KINDS[kind](chance)}
-    if number >= CALIBRATION and kind not in SMALL:
+    if number >= SCARCE and kind not in SMALL:
         drawn["validation_rows"] = chance.choice(VALIDATION_ROWS)
     return Run(**drawn)
 

@@ -20,12 +20,12 @@ Severity = Literal["none", "mild", "severe", "unknown"]
 MILD_REBOUND, SEVERE_REBOUND = 1.05, 1.1
 """Loss of the shipped checkpoint on unseen rows, over the smallest of all checkpoints. A true one of 1.2 is severe; a curve of a few dozen
 rows shows it as 1.05 as well as 1.4, and shows 1.0 of nearly all that is well fitted."""
-LEAK_CHANCE, LEAK_SHARE = 0.001, 0.25
+LEAK_CHANCE, LEAK_SHARE = 1e-5, 0.25
 """Validation rows are known to the model if as many familiar ones among them would come about by chance less often than this, and if the
 share of known ones is this large: validation rows may be a little easier than test rows without any of them being known."""
-TEST_PART = 0.25
-"""How far a rebound is drawn from validation to test rows, as an exponent. Not further, because rows that are dear at the shipped
-checkpoint were so at the best one too, which the test rows do not tell of."""
+POOLED_PART = 0.25
+"""How far a rebound is drawn from the loss on validation rows to that on validation and test rows together, as an exponent. Not further,
+because rows that are dear at the shipped checkpoint were so at the best one too, which the test rows do not tell of."""
 MILD_GAP = 0.3
 """Share of rows right, training minus test."""
 MILD_WORDING = 1.5
@@ -40,7 +40,7 @@ _LATEST_FIRST_EPOCH = 2.0
 _MOST_LEAKED = 0.9
 """Largest share of known validation rows that is reckoned with: above, next to nothing of the curve speaks of unseen rows."""
 _LARGEST_PART = 2.0
-"""Of test loss over validation loss, or its inverse: test rows of another kind shall not outvote the curve."""
+"""Of the loss on all of them over that on validation rows, or its inverse: test rows of another kind shall not outvote the curve."""
 _SMALLEST_LOSS = 1e-6
 """Nats a token; below it ratios are noise."""
 
@@ -227,16 +227,19 @@ def _described(evidence: Evidence, numbers: _Numbers) -> str:
 
 
 def _rebound_on_curve(curve: Sequence[CurvePoint], shipped: CurvePoint, fit: Fit) -> float:
-    """The rebound that validation shows, drawn towards the test rows where it shows one.
+    """The rebound that validation shows, drawn towards what validation and test rows say together where it shows one.
 
-    A curve of a few dozen rows can rise, or not, by one or two of them; the test rows are a second sample of the shipped loss.
+    A curve of a few dozen rows can rise, or not, by one or two of them. The test rows are a second sample of the shipped loss; the more
+    validation rows there are, the less they change.
     """
     assert fit.test.loss is not None
     smallest, last = (max(loss, _SMALLEST_LOSS) for loss in (min(point.validation_loss for point in curve), shipped.validation_loss))
     if last <= smallest:
         return 1.0
-    beside = min(max(fit.test.loss / last, 1 / _LARGEST_PART), _LARGEST_PART)
-    return max(1.0, last / smallest * math.pow(beside, TEST_PART))
+    rows, others = fit.validation.rows, fit.test.rows
+    pooled = (rows * last + others * fit.test.loss) / (rows + others)
+    beside = min(max(pooled / last, 1 / _LARGEST_PART), _LARGEST_PART)
+    return max(1.0, last / smallest * math.pow(beside, POOLED_PART))
 
 
 def _rebound_on_test(curve: Sequence[CurvePoint], shipped: CurvePoint, fit: Fit) -> float:

@@ -58,9 +58,15 @@ def test_severity_follows_the_rebound_of_the_shipped_checkpoint(last: float, sev
     assert judge([1.0, 0.5, last], shipped=30, fit=at_test(last)).severity == severity
 
 
-def test_a_rebound_is_drawn_a_quarter_of_the_way_to_what_test_rows_say() -> None:
-    assert judge([1.0, 0.5, 0.6], shipped=30, fit=at_test(0.6 * 1.5)).rebound == pytest.approx(1.2 * 1.5**0.25)
-    assert judge([1.0, 0.5, 0.6], shipped=30, fit=at_test(0.4)).rebound == pytest.approx(1.2 * (2 / 3) ** 0.25)
+def test_a_rebound_is_drawn_a_quarter_of_the_way_to_what_validation_and_test_rows_say_together() -> None:
+    assert judge([1.0, 0.5, 0.6], shipped=30, fit=at_test(0.6 * 1.5)).rebound == pytest.approx(1.2 * 1.25**0.25)
+    assert judge([1.0, 0.5, 0.6], shipped=30, fit=at_test(0.4)).rebound == pytest.approx(1.2 * (5 / 6) ** 0.25)
+
+
+def test_the_more_validation_rows_the_less_test_rows_change() -> None:
+    few, many = (fit(validation=side(0.6, 3, rows), test=side(0.9, 30)) for rows in (10, 1000))
+    drawn = [judge([1.0, 0.5, 0.6], shipped=30, fit=given).rebound or 0 for given in (many, few)]
+    assert 1.2 < drawn[0] < 1.22 < 1.3 < drawn[1]
 
 
 def test_test_rows_do_not_outvote_the_curve() -> None:
