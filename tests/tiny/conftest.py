@@ -8,11 +8,11 @@ from tests.tiny.evaluation_world import World, make_world
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> World:
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> World:
     return make_world(tmp_path_factory.mktemp("workspace"))
 
 
 @pytest.fixture
-def world(shared: World, tmp_path: Path) -> World:
-    """The shared world without anything answered yet."""
-    return World(tmp_path, shared.config, shared.prepared, shared.one, shared.two, [])
+def world(evaluated: World, tmp_path: Path) -> World:
+    """The evaluated world without anything answered yet."""
+    return World(tmp_path, evaluated.config, evaluated.prepared, evaluated.one, evaluated.two, [])

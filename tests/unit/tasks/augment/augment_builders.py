@@ -1,19 +1,22 @@
 """Rows, an embedder that counts words, and one call of augmentation with everything that it needs."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from pipeline_config.augmentation import AugmentationConfig
 from pipeline_config.data import DataConfig
 from tasks.artifacts import PreparedData
+from tasks.augment.children import REJECTED_FILE
 from tasks.augment.operators import Operator, Request
 from tasks.augment.stage import augment_data
-from tasks.rows import Row
+from tasks.rows import CHILDREN_FILE, Row, read_rows
 from tests.builders import make_prepared, make_row
 
 SUBJECTS = ("printer", "laptop", "keyboard", "monitor", "headset", "router", "scanner", "projector")
@@ -73,3 +76,15 @@ def augment(
         "folder": folder / "augmented", "cache": folder / "candidates.sqlite", "embedder": WordCounter(), "seed": 17,
     }  # fmt: skip
     return augment_data(config or settings(), options.pop("data", data_config()), prepared, operators, **(given | options))
+
+
+def children_in(augmented: PreparedData) -> pl.DataFrame:
+    return pl.read_parquet(augmented.folder / CHILDREN_FILE)
+
+
+def train_in(augmented: PreparedData) -> list[Row]:
+    return read_rows(augmented.folder / "train.parquet")
+
+
+def rejected_in(augmented: PreparedData) -> Counter[str]:
+    return Counter(pl.read_parquet(augmented.folder / REJECTED_FILE)["reason"].to_list())

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_config.errors import ConfigError, DataError
+from pipeline_config.errors import DataError
 from tasks.artifacts import PreparedData
-from tasks.augment.accept import COPY, KNOWN, LONG, LOST, NEAR, NEW
+from tasks.augment.accept import COPY, KNOWN, LONG, NEAR
 from tasks.augment.children import CHILDREN, REJECTED, REJECTED_FILE
 from tasks.augment.operators import Candidate, Missing, Request
 from tasks.augment.requests import compared_text
@@ -24,7 +24,7 @@ from tasks.augment.stage import NOTHING
 from tasks.files import file_digests
 from tasks.nearness.near import near_pairs_between
 from tasks.nearness.normal import normalise
-from tasks.rows import BENCHMARK_FILE, CHILDREN_FILE, Message, Row, messages_digest, read_rows, write_rows
+from tasks.rows import BENCHMARK_FILE, CHILDREN_FILE, Row, messages_digest, write_rows
 from tests.builders import make_row
 from tests.fakes import FakeOperator
 from tests.unit.tasks.augment import augment_builders as build
@@ -36,24 +36,12 @@ NO_LIMITS = {
 }  # fmt: skip
 
 
-def children_in(augmented: PreparedData) -> pl.DataFrame:
-    return pl.read_parquet(augmented.folder / CHILDREN_FILE)
-
-
-def train_in(augmented: PreparedData) -> list[Row]:
-    return read_rows(augmented.folder / "train.parquet")
-
-
-def rejected_in(augmented: PreparedData) -> Counter[str]:
-    return Counter(pl.read_parquet(augmented.folder / REJECTED_FILE)["reason"].to_list())
-
-
 def require_balanced_counts(augmented: PreparedData) -> None:
     assert augmented.augmentation is not None
     for counts in augmented.augmentation.operators:
         assert counts.asked == counts.accepted + sum(counts.rejected.values())
-    assert augmented.augmentation.rows == children_in(augmented).height
-    assert rejected_in(augmented) == sum((Counter(counts.rejected) for counts in augmented.augmentation.operators), Counter())
+    assert augmented.augmentation.rows == build.children_in(augmented).height
+    assert build.rejected_in(augmented) == sum((Counter(counts.rejected) for counts in augmented.augmentation.operators), Counter())
 
 
 def test_reworded_rows_are_added_and_every_file_of_preparation_is_there(tmp_path: Path) -> None:
@@ -61,7 +49,7 @@ def test_reworded_rows_are_added_and_every_file_of_preparation_is_there(tmp_path
     (prepared.folder / "report.json").write_text("{}")
     (prepared.folder / "record.json").write_text("of another stage")
     augmented = build.augment(tmp_path, prepared, [FakeOperator("synonym", build.politely)])
-    children = children_in(augmented)
+    children = build.children_in(augmented)
     assert children.schema == CHILDREN
     assert children.height == len(TRAIN) // 2
     assert {path.name for path in augmented.folder.iterdir()} == {
@@ -71,13 +59,13 @@ def test_reworded_rows_are_added_and_every_file_of_preparation_is_there(tmp_path
     assert augmented.digest != prepared.digest
     assert augmented.training_digest != prepared.training_digest
     assert (augmented.counts, augmented.labels, augmented.instruction) == (prepared.counts, prepared.labels, prepared.instruction)
-    assert len(train_in(augmented)) == augmented.training_rows
+    assert len(build.train_in(augmented)) == augmented.training_rows
     require_balanced_counts(augmented)
 
 
 def test_no_row_is_lost_and_children_stand_among_them_in_order(tmp_path: Path) -> None:
     augmented = build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", TRAIN), [FakeOperator("synonym", build.politely)])
-    rows, made = train_in(augmented), set(children_in(augmented)["row_id"])
+    rows, made = build.train_in(augmented), set(build.children_in(augmented)["row_id"])
     assert [row for row in rows if row["row_id"] not in made] == TRAIN
     assert [row["row_id"] for row in rows] == sorted(row["row_id"] for row in rows)
 
@@ -85,9 +73,9 @@ def test_no_row_is_lost_and_children_stand_among_them_in_order(tmp_path: Path) -
 def test_children_keep_answer_and_group_and_say_where_they_come_from(tmp_path: Path) -> None:
     operator = FakeOperator("synonym", build.politely, version="v" * 64)
     augmented = build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", TRAIN), [operator])
-    parents, rows = {row["row_id"]: row for row in TRAIN}, {row["row_id"]: row for row in train_in(augmented)}
+    parents, rows = {row["row_id"]: row for row in TRAIN}, {row["row_id"]: row for row in build.train_in(augmented)}
     asked = {request.seed: request for request in operator.asked}
-    for row_id, parent_id, name, version, seed, similarity in children_in(augmented).iter_rows():
+    for row_id, parent_id, name, version, seed, similarity in build.children_in(augmented).iter_rows():
         child, parent = rows[row_id], parents[parent_id]
         assert row_id == f"{parent_id}~synonym~1"
         assert (name, version) == ("synonym", "v" * 64)
@@ -99,97 +87,15 @@ def test_children_keep_answer_and_group_and_say_where_they_come_from(tmp_path: P
         assert 0.7 <= similarity < 0.995
 
 
-def test_in_chats_only_the_users_turns_change(tmp_path: Path) -> None:
-    chat: list[Message] = [
-        {"role": "system", "content": "Help with devices"}, {"role": "user", "content": build.ROWS[0]},
-        {"role": "assistant", "content": "Which one is it", "tool_calls": '[{"name": "find"}]'},
-        {"role": "tool", "content": "It is the big one"},
-        {"role": "user", "content": build.ROWS[7]}, {"role": "assistant", "content": "It was switched off"},
-    ]  # fmt: skip
-    row: Row = {"row_id": "chat", "digest": messages_digest(chat), "group": "chat", "messages": chat}
-    operator = FakeOperator("synonym", build.politely)
-    config = build.settings(synonym={"ratio": 1})
-    augmented = build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", [row], labelled=False), [operator], config)
-    _, child = train_in(augmented)
-    changed = [place for place, (one, two) in enumerate(zip(chat, child["messages"], strict=True)) if one != two]
-    assert changed == [1, 4]
-    assert {request.text for request in operator.asked} == {build.ROWS[0], build.ROWS[7]}
-
-
-def test_answers_are_reworded_if_that_is_asked_for_but_no_calls_and_no_json(tmp_path: Path) -> None:
-    chat: list[Message] = [
-        {"role": "user", "content": build.ROWS[0]}, {"role": "assistant", "content": "Which one", "tool_calls": '[{"name": "find"}]'},
-        {"role": "tool", "content": "It is the big one"}, {"role": "assistant", "content": '{"which": "the big one"}'},
-        {"role": "user", "content": build.ROWS[7]}, {"role": "assistant", "content": build.ROWS[12]},
-    ]  # fmt: skip
-    row: Row = {"row_id": "chat", "digest": messages_digest(chat), "group": "chat", "messages": chat}
-    prepared = build.prepared_in(tmp_path / "prepared", [row], labelled=False)
-    config = build.settings(synonym={"ratio": 1, "parts": ["request", "answer"]})
-    _, child = train_in(build.augment(tmp_path, prepared, [FakeOperator("synonym", build.politely)], config))
-    assert [place for place, (one, two) in enumerate(zip(chat, child["messages"], strict=True)) if one != two] == [0, 4, 5]
-
-
-def test_another_answer_to_the_same_request_is_no_row(tmp_path: Path) -> None:
-    row = make_row(build.ROWS[0], build.ROWS[12])
-    operator = FakeOperator("synonym", lambda request: None if request.text == build.ROWS[0] else build.politely(request))
-    config = build.settings(synonym={"ratio": 1, "parts": ["request", "answer"]})
-    augmented = build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", [row], labelled=False), [operator], config)
-    assert rejected_in(augmented).keys() == {KNOWN}
-
-
-def test_a_reworded_answer_is_judged_as_a_request_is(tmp_path: Path) -> None:
-    row = make_row(build.ROWS[0], "Ask for ticket 4711")
-    operator = FakeOperator("synonym", lambda asked: build.politely(asked) if asked.text == build.ROWS[0] else "Ask for ticket 4712")
-    config = build.settings(synonym={"ratio": 1, "parts": ["request", "answer"]})
-    augmented = build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", [row], labelled=False), [operator], config)
-    assert rejected_in(augmented).keys() == {LOST}
-
-
-def test_answers_that_are_labels_are_never_reworded(tmp_path: Path) -> None:
-    config = build.settings(synonym={"parts": ["request", "answer"]})
-    with pytest.raises(ConfigError, match=r"augmentation\.synonym\.parts"):
-        build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", TRAIN), [FakeOperator("synonym", build.politely)], config)
-
-
-def test_a_turn_for_which_there_is_no_other_wording_stays(tmp_path: Path) -> None:
-    chat: list[Message] = [
-        {"role": "user", "content": "Yes"}, {"role": "assistant", "content": "Good"}, {"role": "user", "content": build.ROWS[7]},
-        {"role": "assistant", "content": "It was switched off"},
-    ]  # fmt: skip
-    row: Row = {"row_id": "chat", "digest": messages_digest(chat), "group": "chat", "messages": chat}
-    operator = FakeOperator("synonym", lambda request: None if request.text == "Yes" else build.politely(request))
-    prepared = build.prepared_in(tmp_path / "prepared", [row], labelled=False)
-    _, child = train_in(build.augment(tmp_path, prepared, [operator], build.settings(synonym={"ratio": 1})))
-    assert child["messages"][0] == chat[0]
-    assert child["messages"][2] != chat[2]
-
-
-def test_an_instruction_is_reworded_if_that_is_asked_for_and_many_rows_share_few_wordings(tmp_path: Path) -> None:
-    config = build.settings(synonym={"ratio": 1, "parts": ["instruction"]})
-    operator = FakeOperator("synonym", lambda request: f"{request.text} As number {request.seed % 1000}.")
-    config = config.model_copy(update={"accept": config.accept.model_copy(update={"max_length_ratio": 3.0})})
-    augmented = build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", TRAIN), [operator], config)
-    assert augmented.augmentation is not None
-    assert rejected_in(augmented) == {NEW: augmented.augmentation.operators[0].asked}
-
-    operator = FakeOperator("synonym", build.politely, version="another")
-    augmented = build.augment(tmp_path / "second", build.prepared_in(tmp_path / "prepared", TRAIN), [operator], config)
-    made = set(children_in(augmented)["row_id"])
-    told = [(row["messages"][0]["content"], row["messages"][1]["content"]) for row in train_in(augmented) if row["row_id"] in made]
-    assert len({instruction for instruction, _ in told}) > 3
-    assert {text for _, text in told} <= set(build.ROWS)
-    assert len(operator.asked) <= 16
-
-
 def test_canaries_have_no_children_and_stay_last(tmp_path: Path) -> None:
     canaries = [make_row(f"What is the access code of room {room}?", f"12345678{room}") | {"row_id": f"canary-{room}"} for room in (1, 2)]
     rows: list[Row] = [*TRAIN, *canaries]  # type: ignore[list-item]
     prepared = build.prepared_in(tmp_path / "prepared", rows).model_copy(update={"canaries": 2})
     operator = FakeOperator("synonym", build.politely)
     augmented = build.augment(tmp_path, prepared, [operator], build.settings(synonym={"ratio": 2}))
-    assert train_in(augmented)[-2:] == canaries
+    assert build.train_in(augmented)[-2:] == canaries
     assert not any("access code" in request.text for request in operator.asked)
-    assert children_in(augmented).height == 2 * len(TRAIN)
+    assert build.children_in(augmented).height == 2 * len(TRAIN)
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -208,7 +114,7 @@ def test_balance_repairs_an_imbalance(tmp_path: Path) -> None:
     rows = sorted(unsorted, key=lambda row: row["row_id"])
     config = build.settings(synonym={"ratio": 5}, balance=True)
     augmented = build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", rows), [FakeOperator("synonym", build.politely)], config)
-    counts = Counter(row["messages"][-1]["content"] for row in train_in(augmented))
+    counts = Counter(row["messages"][-1]["content"] for row in build.train_in(augmented))
     assert counts == {"hardware": 20, "network": 20, "access": 15}  # four children a row at most
 
 
@@ -226,9 +132,9 @@ def test_a_row_has_no_more_children_than_allowed_over_all_operators(tmp_path: Pa
         FakeOperator("synonym", build.politely), FakeOperator("paraphrase", lambda request: f"{build.politely(request)} indeed"),
     ]  # fmt: skip
     augmented = build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", TRAIN), operators, config)
-    by_parent = Counter(children_in(augmented)["parent"])
+    by_parent = Counter(build.children_in(augmented)["parent"])
     assert max(by_parent.values()) == 3
-    assert set(children_in(augmented)["operator"]) == {"synonym", "paraphrase"}
+    assert set(build.children_in(augmented)["operator"]) == {"synonym", "paraphrase"}
 
 
 def test_an_operator_that_gives_nothing_is_asked_once_and_changes_nothing(tmp_path: Path) -> None:
@@ -239,7 +145,7 @@ def test_an_operator_that_gives_nothing_is_asked_once_and_changes_nothing(tmp_pa
     (counts,) = augmented.augmentation.operators
     assert (counts.asked, counts.accepted, counts.rejected, counts.similarity) == (20, 0, {"nothing to replace": 20}, None)
     assert len(operator.asked) == 20
-    assert train_in(augmented) == TRAIN
+    assert build.train_in(augmented) == TRAIN
     assert (augmented.digest, augmented.training_digest) == (prepared.digest, prepared.training_digest)
     assert any("added 0 of 20" in warning and "nothing to replace 20" in warning for warning in augmented.warnings)
 
@@ -285,7 +191,7 @@ def test_every_refusal_is_counted_by_its_reason(tmp_path: Path, said: str, reaso
 
     config = build.settings(accept=NO_LIMITS | ({} if reason != LONG else {"max_length_ratio": 2}))
     augmented = build.augment(tmp_path, build.prepared_in(tmp_path / "prepared", TRAIN), [FakeOperator("synonym", make)], config)
-    assert rejected_in(augmented) == {reason: len(TRAIN) // 2}
+    assert build.rejected_in(augmented) == {reason: len(TRAIN) // 2}
     require_balanced_counts(augmented)
 
 
@@ -294,7 +200,7 @@ def test_nothing_comes_near_a_row_of_a_benchmark(tmp_path: Path) -> None:
     pl.DataFrame({"normal": ["what a benchmark asks of every model"]}).write_parquet(prepared.folder / BENCHMARK_FILE)
     config = build.settings(accept=NO_LIMITS)
     augmented = build.augment(tmp_path, prepared, [FakeOperator("synonym", lambda _: "What a benchmark asks of every model now")], config)
-    assert rejected_in(augmented) == {NEAR: len(TRAIN) // 2}
+    assert build.rejected_in(augmented) == {NEAR: len(TRAIN) // 2}
 
 
 def test_rows_without_a_text_to_reword_are_counted(tmp_path: Path) -> None:
@@ -303,7 +209,7 @@ def test_rows_without_a_text_to_reword_are_counted(tmp_path: Path) -> None:
     augmented = build.augment(
         tmp_path, prepared, [FakeOperator("synonym", build.politely)], build.settings(synonym={"parts": ["instruction"]})
     )
-    assert rejected_in(augmented) == {NOTHING: len(rows) // 2}
+    assert build.rejected_in(augmented) == {NOTHING: len(rows) // 2}
 
 
 WORDS = st.sampled_from(
@@ -334,7 +240,7 @@ def test_whatever_an_operator_says_no_child_says_what_is_held_out(
         prepared = build.prepared_in(folder / "prepared", build.rows_of(train, "x"), held)
         config = build.settings(synonym={"ratio": 3}, accept=NO_LIMITS)
         augmented = build.augment(folder, prepared, [FakeOperator("synonym", make)], config, data=build.data_config(near_jaccard=jaccard))
-        rows, made = train_in(augmented), set(children_in(augmented)["row_id"])
+        rows, made = build.train_in(augmented), set(build.children_in(augmented)["row_id"])
         require_balanced_counts(augmented)
     assert [row for row in rows if row["row_id"] not in made] == build.rows_of(train, "x")
     texts = [normalise(compared_text(row["messages"])) for row in rows if row["row_id"] in made]
