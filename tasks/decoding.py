@@ -150,42 +150,54 @@ class Together:
         """Token ids of answers by the number of their prompt, as they are done; short prompts come first."""
         active: list[_Row] = []
         while self._waiting or active:
-            # A pass over fewer rows costs nearly as much: new ones come in when half the places are free.
-            if self._waiting and len(active) <= self._rows // 2:
-                fresh = self._admit()
-                self._advance(fresh)
-                active += fresh
-            else:
-                self._advance(active)
-            if done := [row for row in active if self._rules.is_over(row.answer)]:
-                active = [row for row in active if row not in done]
+            steps = self._plan(active)
+            self._advance(steps)
+            rows = [step.row for step in steps]
+            active = [row for row in rows if not self._rules.is_over(row.answer)]
+            if done := [row for row in rows if self._rules.is_over(row.answer)]:
                 self._dismiss(done)
                 yield {row.number: row.answer for row in done}
 
     def first_logits(self) -> dict[int, "torch.Tensor"]:
         """Logits in fp32 behind the prompts that come first, by their number."""
-        steps = [_Step(row, row.ids[:_TOKENS], []) for row in self._admit()]
+        steps = self._plan([])
         return {step.row.number: line for step, line in zip(steps, self._forward(steps).float(), strict=True)}
 
-    def _admit(self) -> list[_Row]:
-        """The next prompts, as many as have a place and fit in a pass; one at least."""
+    def _plan(self, active: Sequence[_Row]) -> list[_Step]:
+        """The next pass, rows with few tokens first: what is not stored yet of each row, a guess how its answer goes on, and new prompts.
+
+        New ones come along as soon as there is a place: a pass over a row's next token alone costs nearly as much as one over many tokens.
+        """
+        steps, room = [], _TOKENS
+        for row in active:
+            steps.append(self._step(row, max(room, 1)))
+            room -= len(steps[-1].ids)
         fresh: list[_Row] = []
         while self._waiting and self._free:
             ids = list(self._prompts[self._waiting[-1]][self._shared :])
-            if fresh and sum(len(row.ids) for row in fresh) + len(ids) > _TOKENS:
+            # Whole, or else a good piece of it.
+            if min(len(ids), _TOKENS // 2) > room:
                 break
             fresh.append(_Row(self._waiting.pop(), self._free.pop(), ids, len(ids)))
-        self._slots.reserve(max(row.prompt for row in fresh) + self._rules.limit)
-        return fresh
+            steps.append(self._step(fresh[-1], room))
+            room -= len(steps[-1].ids)
+        if fresh:
+            self._slots.reserve(max(row.prompt for row in fresh) + self._rules.limit)
+        return sorted(steps, key=lambda step: len(step.ids))
+
+    def _step(self, row: _Row, room: int) -> _Step:
+        left = row.ids[row.stored :]
+        guess = self._guess(row.answer) if len(left) <= room else []
+        ids = (left + guess)[:room]
+        return _Step(row, ids, ids[len(left) :])
 
     def _dismiss(self, done: Sequence[_Row]) -> None:
         for row in done:
             self._free.append(row.slot)
             self._given.add(row.answer)
 
-    def _advance(self, rows: Sequence[_Row]) -> None:
-        """One forward pass: what is not stored yet of each row, and a guess how its answer goes on."""
-        steps = sorted((self._step(row) for row in rows), key=lambda step: len(step.ids))
+    def _advance(self, steps: Sequence[_Step]) -> None:
+        """One forward pass, and what follows from it."""
         logits = self._forward(steps)
         # The index that `max` gives is also that of the first of equals; `argmax` takes five times as long in bf16.
         best = logits.max(dim=-1).indices.tolist() if self._rules.take_the_best else None
@@ -201,13 +213,6 @@ class Together:
                     row.stored += 1
                 row.ids += self._rules.forced(row.answer)
             at += 1 + len(guess)
-
-    def _step(self, row: _Row) -> _Step:
-        left = row.ids[row.stored :]
-        if len(left) > _TOKENS:
-            return _Step(row, left[:_TOKENS], [])
-        guess = self._guess(row.answer)
-        return _Step(row, left + guess, guess)
 
     def _guess(self, answer: Sequence[int]) -> list[int]:
         """Tokens that may well follow; without the one that ends an answer, because nothing would have to be chosen behind it."""
