@@ -33,7 +33,9 @@ class EvaluationConfig(Section):
     """Greedy answers to every test row, by every contender, with the same engine."""
 
     max_new_tokens: int = Field(16, ge=1, description="longest answer in tokens")
-    batch_size: int = Field(32, ge=1, description="prompts answered together")
+    batch_size: int = Field(
+        96, ge=1, description="prompts answered together, at most; fewer if their keys and values would take more than 2 GiB"
+    )
     train_sample_rows: int = Field(128, ge=1, description="training rows answered too, to see the gap between training and test")
     retention_questions: int | None = Field(
         None, ge=1, description="questions of the general suite that base and tuned are asked if a gate is of kind `forgetting`; null: all"

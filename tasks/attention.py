@@ -102,7 +102,7 @@ def _attend(
         return _capped_attention(scaled, key, value, attention_mask, dropout, softcap).transpose(1, 2), None
     if "slots" in blocks:
         kept = blocks["slots"].attend(scaled[0], key[0], value[0], module.layer_idx, options.get("sliding_window"), softcap)
-        return kept.transpose(0, 1)[None], None
+        return kept[None], None
     rows = cuda_attention(blocks) or _row_attention
     return rows(scaled[0], key[0], value[0], blocks, options.get("sliding_window"), dropout, softcap).transpose(0, 1)[None], None
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 _WORTH_A_GROUP = 128
 """Empty cells that cost as much as another group, which is some twenty more calls a layer."""
-_ROUND_UP = 64
-"""Columns come in multiples of this, so that slots are seldom made anew for a prompt that is a little longer."""
 
 
 @dataclass(frozen=True)
@@ -31,60 +29,91 @@ class NewTokens:
 
 
 @dataclass(frozen=True)
+class Beginning:
+    """The first `count` columns of one slot, which are to be those of another too."""
+
+    source: int
+    slot: int
+    count: int
+
+
+@dataclass(frozen=True)
 class _Group:
     """Neighbouring rows that are spread to cells of equal width for the matrix products, and gathered again.
 
     Attributes:
-        tokens: which of the pass's tokens are theirs.
         slots: of each row, shape (rows,).
-        spread: for each cell of (rows, width) a token of the group.
-        gather: for each token its cell.
-        columns: of each cell, shape (rows, width). Cells without a token are like the row's last one; nobody looks at them.
+        tokens: of each cell the pass's token, shape (rows, width). Cells without one are like the row's last; nobody looks at them.
+        columns: of each cell, shape (rows, width).
+        cells: for each token of the group its cell.
         seen: columns that hold anything at all.
+    """
+
+    slots: "torch.Tensor"
+    tokens: "torch.Tensor"
+    columns: "torch.Tensor"
+    cells: "torch.Tensor"
+    seen: int
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Where a group's vectors are in a layer whose `heads` share keys of so many `kinds`, as lines of two-dimensional tensors.
+
+    One gathering of lines does what would take a selection and a copy into another order.
+
+    Attributes:
+        heads: of the layer; so are `kinds`.
+        queries: of each cell, in the order (kinds, rows, heads of a kind, width), among (tokens, heads).
+        keys: of each column, in the order (kinds, rows, seen), among (kinds, slots, columns).
+        answers: of each token and head, among the cells in the order of `queries`.
         hidden: by window, see :meth:`Slots._hidden`.
     """
 
-    tokens: slice
-    slots: "torch.Tensor"
-    spread: "torch.Tensor"
-    gather: "torch.Tensor"
-    columns: "torch.Tensor"
-    seen: int
-    hidden: "dict[int | None, torch.Tensor]" = field(default_factory=dict)
+    heads: int
+    kinds: int
+    queries: "torch.Tensor"
+    keys: "torch.Tensor"
+    answers: "torch.Tensor"
+    hidden: "dict[int | None, tuple[torch.Tensor | None, torch.Tensor]]" = field(default_factory=dict)
 
 
 class Slots:
     """What `tasks.attention` asks in a model's layers, see the module."""
 
-    def __init__(self, lead: "Sequence[tuple[torch.Tensor, torch.Tensor]]", count: int) -> None:
-        """Makes slots without columns.
+    def __init__(self, lead: "Sequence[tuple[torch.Tensor, torch.Tensor]]", count: int, columns: int) -> None:
+        """Makes empty slots.
 
         Args:
             lead: keys and values of each layer, shape (kinds, tokens, size).
             count: how many rows there may be at a time.
+            columns: tokens that a row may have behind the lead.
         """
-        self._lead, self._count, self._columns = lead, count, 0
-        self._own: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._lead, self._count, self._columns = lead, count, columns
+        # Zeros: a weight of zero times what happens to lie in memory need not be zero.
+        self._own = [tuple(x.new_zeros(len(x), count, columns, x.shape[-1]) for x in layer) for layer in lead]
         self._places: torch.Tensor | None = None
         self._groups: list[_Group] = []
+        self._lines: dict[tuple[int, int], list[_Lines]] = {}
 
     @property
     def lead(self) -> int:
         """Tokens that all rows begin with, virtual ones included."""
         return self._lead[0][0].shape[1]
 
-    def reserve(self, columns: int) -> None:
-        """Makes room for rows of so many tokens behind the lead; what is there stays."""
-        if columns <= self._columns:
+    def copy(self, beginnings: Sequence[Beginning]) -> None:
+        """Puts what slots hold now into others. All are read before any is written."""
+        import torch
+
+        if not beginnings:
             return
-        wider = -(-columns // _ROUND_UP) * _ROUND_UP
-        before, self._columns = self._columns, wider
-        # Zeros: a weight of zero times what happens to lie in memory need not be zero.
-        fresh = [tuple(x.new_zeros(len(x), self._count, wider, x.shape[-1]) for x in layer) for layer in self._lead]
-        for old, new in zip(self._own, fresh, strict=False):
-            for x, y in zip(old, new, strict=True):
-                y[:, :, :before] = x
-        self._own = fresh  # type: ignore[assignment]  # a tuple of two
+        sources, targets = (
+            torch.tensor([slot * self._columns + column for slot, count in places for column in range(count)], device=self._device)
+            for places in ([(each.source, each.count) for each in beginnings], [(each.slot, each.count) for each in beginnings])
+        )
+        for own in (x for layer in self._own for x in layer):
+            cells = own.view(len(own), -1, own.shape[-1])
+            cells.index_copy_(1, targets, cells.index_select(1, sources))
 
     def expect(self, rows: Sequence[NewTokens]) -> None:
         """Says what the next forward pass brings: the new tokens of these rows, one row after the other; best in order of their number."""
@@ -92,10 +121,10 @@ class Slots:
 
         places = [row.slot * self._columns + column for row in rows for column in range(row.start, row.start + row.count)]
         self._places = torch.tensor(places, device=self._device)
-        self._groups, first = [], 0
+        self._groups, self._lines, first = [], {}, 0
         for part in _parts([row.count for row in rows]):
             self._groups.append(self._group(rows[part], first))
-            first = self._groups[-1].tokens.stop
+            first += len(self._groups[-1].cells)
 
     def _group(self, rows: Sequence[NewTokens], first: int) -> _Group:
         import torch
@@ -104,11 +133,10 @@ class Slots:
         steps = torch.arange(int(counts.max()))
         inside = torch.minimum(steps, counts[:, None] - 1)
         return _Group(
-            tokens=slice(first, first + int(counts.sum())),
             slots=slots.to(self._device),
-            spread=((counts.cumsum(0) - counts)[:, None] + inside).flatten().to(self._device),
-            gather=(steps < counts[:, None]).flatten().nonzero()[:, 0].to(self._device),
+            tokens=(first + (counts.cumsum(0) - counts)[:, None] + inside).to(self._device),
             columns=(starts[:, None] + inside).to(self._device),
+            cells=(steps < counts[:, None]).flatten().nonzero()[:, 0].to(self._device),
             seen=int((starts + counts).max()),
         )  # fmt: skip
 
@@ -123,30 +151,52 @@ class Slots:
             window: how many positions a query sees, its own included.
 
         Returns:
-            Shape (heads, tokens, size).
+            Shape (tokens, heads, size).
         """
         import torch
 
         self._store(layer, key, value)
-        return torch.cat([self._attend(group, query[:, group.tokens], layer, window, softcap) for group in self._groups], dim=1)
+        queries = query.transpose(0, 1).reshape(-1, query.shape[-1])  # no copy: a projection's result lies in this order
+        kind = (len(query), len(key))
+        if kind not in self._lines:
+            self._lines[kind] = [self._lines_of(group, *kind) for group in self._groups]
+        parts = [self._attend(*group, queries, layer, window, softcap) for group in zip(self._groups, self._lines[kind], strict=True)]
+        return torch.cat(parts).view(query.shape[1], len(query), -1)
 
-    def _attend(self, rows_of: _Group, query: "torch.Tensor", layer: int, window: int | None, softcap: float | None) -> "torch.Tensor":
+    def _lines_of(self, group: _Group, heads: int, kinds: int) -> _Lines:
+        import torch
+
+        (rows, width), each = group.tokens.shape, heads // kinds
+        numbers = torch.arange(kinds * rows * each * width, device=self._device).view(kinds, rows, each, width)
+        head = torch.arange(heads, device=self._device).view(kinds, 1, each, 1)
+        cells = numbers.permute(1, 3, 0, 2).reshape(rows * width, heads)
+        kind, column = (torch.arange(count, device=self._device) for count in (kinds, group.seen))
+        return _Lines(
+            heads=heads,
+            kinds=kinds,
+            queries=(group.tokens[:, None] * heads + head).flatten(),
+            keys=((kind[:, None, None] * self._count + group.slots[:, None]) * self._columns + column).flatten(),
+            answers=cells[group.cells].flatten(),
+        )  # fmt: skip
+
+    def _attend(
+        self, group: _Group, lines: _Lines, queries: "torch.Tensor", layer: int, window: int | None, softcap: float | None
+    ) -> "torch.Tensor":
+        """Lines of (tokens of the group, heads)."""
         import torch
 
         lead_key, lead_value = self._lead[layer]
-        own_key, own_value = (x[:, :, : rows_of.seen].index_select(1, rows_of.slots) for x in self._own[layer])
-        (heads, _, size), kinds, (rows, width) = query.shape, len(own_key), rows_of.columns.shape
-        group, lead = heads // kinds, self.lead
-        cells = query.index_select(1, rows_of.spread).view(kinds, group, rows, width, size).transpose(1, 2)
-        cells = cells.reshape(kinds, rows, group * width, size)
-        before = cells.reshape(kinds, rows * group * width, size) @ lead_key.transpose(1, 2)
-        scores = torch.cat([before.view(kinds, rows, group * width, lead), cells @ own_key.transpose(2, 3)], dim=-1)
-        scores = scores.view(kinds, rows, group, width, -1)
-        scores = scores if softcap is None else softcap * (scores.float() / softcap).tanh()
-        weights = (scores + self._hidden(rows_of, window)).softmax(dim=-1).to(own_value.dtype).view(kinds, rows, group * width, -1)
-        mixed = (weights[..., :lead].reshape(kinds, rows * group * width, lead) @ lead_value).view(kinds, rows, group * width, -1)
-        mixed = (mixed + weights[..., lead:] @ own_value).view(kinds, rows, group, width, -1)
-        return mixed.transpose(1, 2).reshape(heads, rows * width, -1).index_select(1, rows_of.gather)
+        kinds, rows, lead, size = lines.kinds, len(group.slots), self.lead, queries.shape[-1]
+        key, value = (x.view(-1, x.shape[-1]).index_select(0, lines.keys).view(kinds * rows, group.seen, -1) for x in self._own[layer])
+        cells = queries.index_select(0, lines.queries)
+        hidden_lead, hidden_own = self._hidden(group, lines, window, queries.dtype)
+        before = _scores(cells.view(kinds, -1, size), lead_key, hidden_lead, softcap)
+        own = _scores(cells.view(kinds * rows, -1, size), key, hidden_own, softcap)
+        scores = torch.cat([before, own.view(kinds, -1, group.seen)], dim=-1)
+        weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(value.dtype)
+        mixed = (weights[..., :lead] @ lead_value).view(kinds * rows, -1, value.shape[-1])
+        mixed = torch.baddbmm(mixed, weights.view(kinds * rows, -1, lead + group.seen)[..., lead:], value)
+        return mixed.view(-1, value.shape[-1]).index_select(0, lines.answers)
 
     @property
     def _device(self) -> "torch.device":
@@ -158,19 +208,42 @@ class Slots:
         for own, new in zip(self._own[layer], (key, value), strict=True):
             own.view(len(own), -1, own.shape[-1]).index_copy_(1, self._places, new)
 
-    def _hidden(self, rows_of: _Group, window: int | None) -> "torch.Tensor":
-        """Minus infinity for what a query does not see, in fp32, shape (rows, 1, width, lead + seen); for all layers with this window.
+    def _hidden(self, group: _Group, lines: _Lines, window: int | None, dtype: "torch.dtype") -> "tuple[torch.Tensor | None, torch.Tensor]":
+        """Minus infinity for what a query does not see, in the shapes of the scores; for all layers with this window.
 
-        Added and not filled in: that takes a tenth of the time.
+        Added with the product and not filled in. Null for the lead if all of it is seen.
         """
         import torch
 
-        if window not in rows_of.hidden:
-            position = self.lead + rows_of.columns[:, None, :, None]
-            key = torch.arange(self.lead + rows_of.seen, device=position.device)
+        if window not in lines.hidden:
+            (rows, width), kinds = group.columns.shape, lines.kinds
+            position = self.lead + group.columns[:, :, None]
+            key = torch.arange(self.lead + group.seen, device=position.device)
             hidden = (key > position) if window is None else (key > position) | (position - key >= window)
-            rows_of.hidden[window] = torch.zeros(hidden.shape, device=position.device).masked_fill(hidden, float("-inf"))
-        return rows_of.hidden[window]
+            numbers = torch.zeros(hidden.shape, dtype=dtype, device=position.device).masked_fill(hidden, float("-inf"))
+            numbers = numbers[None, :, None].expand(kinds, rows, lines.heads // kinds, width, -1)
+            before, own = numbers[..., : self.lead], numbers[..., self.lead :]
+            seen = not bool(hidden[..., : self.lead].any())
+            lines.hidden[window] = (
+                None if seen else before.reshape(kinds, -1, self.lead),
+                own.reshape(kinds * rows, -1, group.seen),
+            )  # fmt: skip
+        return lines.hidden[window]
+
+
+def _scores(cells: "torch.Tensor", keys: "torch.Tensor", hidden: "torch.Tensor | None", softcap: float | None) -> "torch.Tensor":
+    """Of queries (batch, cells, size) and keys (batch, seen, size); `softcap` c makes a score s into c tanh(s / c) (Gemma 2)."""
+    import torch
+
+    if softcap is None:
+        return cells @ keys.transpose(1, 2) if hidden is None else torch.baddbmm(hidden, cells, keys.transpose(1, 2))
+    capped = softcap * ((cells @ keys.transpose(1, 2)).float() / softcap).tanh()
+    return capped if hidden is None else capped + hidden
+
+
+def bytes_of_column(lead: "Sequence[tuple[torch.Tensor, torch.Tensor]]") -> int:
+    """What the keys and values of one token take in all layers."""
+    return sum(len(x) * x.shape[-1] * x.element_size() for layer in lead for x in layer)
 
 
 def _parts(counts: Sequence[int], start: int = 0) -> list[slice]:

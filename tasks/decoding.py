@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.answer_tree import AnswerTree
-from tasks.attention_slots import NewTokens, Slots
+from tasks.answering import Places, Row
+from tasks.attention_slots import NewTokens, Slots, bytes_of_column
 from tasks.batching import common_prefix_length
 from tasks.drawing import Sampling
 
 if TYPE_CHECKING:
     import torch
 
-_TOKENS = 512
-"""Prompt tokens of a pass, at most. More are no faster on a CPU, whose cache they outgrow, and scores of a long prompt's tokens with each
-other would take gigabytes."""
+_TOKENS = 1024
+"""Tokens of a pass, at most, but one of each row. More are hardly faster (docs/log.md)."""
+_PIECE = 512
+"""Of one prompt: scores of a long prompt's tokens with each other would take gigabytes."""
+_MEMORY = 2**31
+"""Bytes of keys and values behind the common beginning, at most, unless one row alone takes more."""
 
 
 @dataclass(frozen=True)
@@ -105,25 +109,10 @@ def _last(model: Any) -> "torch.Tensor":
     return torch.tensor([-1], device=model.device)
 
 
-@dataclass(eq=False)
-class _Row:
-    """A prompt that is being answered. `ids` are its tokens behind the lead, of which `prompt` are the prompt's, `stored` have keys."""
-
-    number: int
-    slot: int
-    ids: list[int]
-    prompt: int
-    stored: int = 0
-
-    @property
-    def answer(self) -> list[int]:
-        return self.ids[self.prompt :]
-
-
 class _Step(NamedTuple):
     """What a pass computes of a row; the last of these tokens may be guessed."""
 
-    row: _Row
+    row: Row
     ids: list[int]
     guess: list[int]
 
@@ -135,20 +124,22 @@ class Together:
         """Computes what all prompts begin with.
 
         Args:
-            rows: how many are answered at a time.
+            rows: how many are answered at a time, at most; fewer if their keys and values would take gigabytes.
             given: answers that are likely to be given; those that are allowed are, and every new one is put in.
         """
-        self._model, self._rules, self._rows = model, rules, rows
+        self._model, self._rules = model, rules
         self._shared = common_prefix_length(prompts)
         self._waiting = sorted(range(len(prompts)), key=lambda number: len(prompts[number]), reverse=True)
         self._prompts = prompts
-        self._slots = Slots(_lead(model, prompts[0], self._shared), rows)
-        self._free = list(range(rows))
+        lead = _lead(model, prompts[0], self._shared)
+        longest = len(prompts[self._waiting[0]]) - self._shared + rules.limit
+        rows = max(1, min(rows, len(prompts), _MEMORY // (longest * bytes_of_column(lead))))
+        self._slots, self._places = Slots(lead, rows, longest), Places(rows)
         self._given = given or rules.allowed or AnswerTree()
 
     def answers(self) -> Iterator[dict[int, list[int]]]:
         """Token ids of answers by the number of their prompt, as they are done; short prompts come first."""
-        active: list[_Row] = []
+        active: list[Row] = []
         while self._waiting or active:
             steps = self._plan(active)
             self._advance(steps)
@@ -163,7 +154,7 @@ class Together:
         steps = self._plan([])
         return {step.row.number: line for step, line in zip(steps, self._forward(steps).float(), strict=True)}
 
-    def _plan(self, active: Sequence[_Row]) -> list[_Step]:
+    def _plan(self, active: Sequence[Row]) -> list[_Step]:
         """The next pass, rows with few tokens first: what is not stored yet of each row, a guess how its answer goes on, and new prompts.
 
         New ones come along as soon as there is a place: a pass over a row's next token alone costs nearly as much as one over many tokens.
@@ -172,28 +163,31 @@ class Together:
         for row in active:
             steps.append(self._step(row, max(room, 1)))
             room -= len(steps[-1].ids)
-        fresh: list[_Row] = []
-        while self._waiting and self._free:
-            ids = list(self._prompts[self._waiting[-1]][self._shared :])
-            # Whole, or else a good piece of it.
-            if min(len(ids), _TOKENS // 2) > room:
-                break
-            fresh.append(_Row(self._waiting.pop(), self._free.pop(), ids, len(ids)))
-            steps.append(self._step(fresh[-1], room))
+        while fresh := self._admit(room):
+            steps.append(self._step(fresh, room))
             room -= len(steps[-1].ids)
-        if fresh:
-            self._slots.reserve(max(row.prompt for row in fresh) + self._rules.limit)
+        self._slots.copy(self._places.copies())
         return sorted(steps, key=lambda step: len(step.ids))
 
-    def _step(self, row: _Row, room: int) -> _Step:
+    def _admit(self, room: int) -> Row | None:
+        """The next prompt, if it has a place, and room for all that has to be computed of it or for a good piece."""
+        if not self._waiting or not self._places.any_free:
+            return None
+        ids = list(self._prompts[self._waiting[-1]][self._shared :])
+        known = self._places.find(ids)
+        if min(len(ids) - known.tokens, _PIECE) > room:
+            return None
+        return self._places.take(self._waiting.pop(), ids, known)
+
+    def _step(self, row: Row, room: int) -> _Step:
         left = row.ids[row.stored :]
-        guess = self._guess(row.answer) if len(left) <= room else []
-        ids = (left + guess)[:room]
+        guess = self._guess(row.answer) if len(left) < room else []
+        ids = (left + guess)[: min(room, _PIECE)]
         return _Step(row, ids, ids[len(left) :])
 
-    def _dismiss(self, done: Sequence[_Row]) -> None:
+    def _dismiss(self, done: Sequence[Row]) -> None:
         for row in done:
-            self._free.append(row.slot)
+            self._places.leave(row)
             self._given.add(row.answer)
 
     def _advance(self, steps: Sequence[_Step]) -> None:
@@ -269,7 +263,7 @@ def why_not_together(model: Any, prompts: Sequence[Sequence[int]], rules: Rules)
     import torch
 
     shortest = sorted(prompts, key=len)
-    tried = [prompt[: common_prefix_length(prompts) + _TOKENS // 2] for prompt in (shortest[0], shortest[len(prompts) // 2])]
+    tried = [prompt[: common_prefix_length(prompts) + _PIECE // 2] for prompt in (shortest[0], shortest[len(prompts) // 2])]
     try:
         together = Together(model, tried, rules, rows=2).first_logits()
         alone = [_logits_alone(model, prompt) for prompt in tried]

@@ -19,6 +19,7 @@ from tasks.manifest import Quantization, read_manifest
 from tasks.methods import Method, find_method
 from tasks.methods.lora_products import exact_products
 from tasks.models import LoadedBase, load_base, share_weights
+from tasks.packed_weights import packed_weights
 from tasks.rows import Message
 
 _LOG = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class TransformersEngine:
     def _decode(self, model: Any, prompts: list[list[int]], kept: Rules, batch_size: int) -> Iterator[dict[int, list[int]]]:
         """Token ids of each answer by the number of its prompt, as they are done."""
         if batch_size > 1 and len(prompts) > 1 and self._takes_many(model, prompts, kept):
-            with exact_products(model):
+            with packed_weights(model), exact_products(model):
                 yield from Together(model, prompts, kept, rows=batch_size).answers()
             return
         for number, prompt in enumerate(prompts):

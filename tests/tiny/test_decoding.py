@@ -7,6 +7,7 @@ import pytest
 import torch
 from peft import PrefixTuningConfig, PromptTuningConfig
 
+from tasks import decoding
 from tasks.answer_tree import AnswerTree
 from tasks.decoding import Rules, Together, answer_alone, rules, why_not_together
 from tasks.engine import TransformersEngine
@@ -94,8 +95,28 @@ def test_prompts_that_are_longer_than_a_pass_are_computed_piece_by_piece(family:
     prompts = [row["prompt_ids"] for row in random_rows(9, [1300, 24, 700, 24, 300, 300, 300])]
     wanted = alone(model, prompts)
     passes = count_passes(model)
-    assert together(model, prompts, 4) == wanted
-    assert max(passes) < 600
+    assert together(model, prompts, 7) == wanted
+    assert 512 < max(passes) <= 1024
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma3"])
+def test_a_beginning_that_only_some_prompts_share_is_computed_once_for_each_of_them(family: str) -> None:
+    model = tiny_model(family)
+    templates = [row["prompt_ids"] for row in random_rows(0, [40, 40])]
+    prompts = [[*template, *end] for end in ([5], [6, 7], [8, 9, 10], [5, 6, 7, 8]) for template in templates]
+    wanted = alone(model, prompts)
+    passes = count_passes(model)
+    assert together(model, prompts, 2) == wanted
+    assert sum(passes) < 2 * 40 + len(prompts) * (5 + LIMIT)
+
+
+def test_fewer_rows_at_a_time_if_their_keys_would_take_too_much_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model("llama")
+    wanted = alone(model, ALIKE)
+    monkeypatch.setattr(decoding, "_MEMORY", 1)
+    passes = count_passes(model)
+    assert together(model, ALIKE, 4) == wanted
+    assert sorted(passes)[: len(ALIKE)] == [1] * len(ALIKE), "one row at a time, which goes on by one token"
 
 
 def test_a_row_that_is_done_makes_room_for_the_next() -> None:
