@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tasks.answer_rows import Places, Row
 from tasks.answer_tree import AnswerTree
-from tasks.answering import Places, Row
 from tasks.attention_slots import NewTokens, Slots, bytes_of_column
 from tasks.batching import common_prefix_length
 from tasks.drawing import Sampling

@@ -4,6 +4,7 @@ Otherwise oneDNN copies each weight into that order in every pass, which costs t
 product is the same one, only the copy is made once.
 """
 
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,9 @@ def _is_plain(layer: Any) -> bool:
 def _has_kernel() -> bool:
     import torch
 
-    return torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    # Elsewhere the same calls end in other kernels, which nobody has tried.
+    at_home = platform.machine() in ("x86_64", "AMD64") and torch._C._has_mkldnn
+    return at_home and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _forward_of(layer: Any) -> "Callable[[torch.Tensor], torch.Tensor]":

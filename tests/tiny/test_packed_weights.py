@@ -10,7 +10,7 @@ from tasks.packed_weights import packed_weights
 from tests.architectures import tiny_model
 
 IDS = torch.arange(2, 42)[None]
-KERNEL = pytest.mark.skipif(not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="this processor has no kernel for bf16")
+KERNEL = pytest.mark.skipif(not module._has_kernel(), reason="this processor has no kernel for bf16")
 
 
 def model(dtype: torch.dtype = torch.bfloat16) -> Any:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answering import Known, Places, Row
+from tasks.answer_rows import Known, Places, Row
 
 TOKENS = st.integers(0, 2)
 PROMPT = st.lists(TOKENS, min_size=1, max_size=6)
