@@ -9,7 +9,7 @@ A prompt alone is computed the same way whatever was asked before it: the endpoi
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.answer_rows import Places, Row
@@ -265,7 +265,8 @@ def why_not_together(model: Any, prompts: Sequence[Sequence[int]], rules: Rules)
     shortest = sorted(prompts, key=len)
     tried = [prompt[: common_prefix_length(prompts) + _PIECE // 2] for prompt in (shortest[0], shortest[len(prompts) // 2])]
     try:
-        together = Together(model, tried, rules, rows=2).first_logits()
+        # For one token: room for a long answer might leave memory for one row only.
+        together = Together(model, tried, replace(rules, limit=1), rows=2).first_logits()
         alone = [_logits_alone(model, prompt) for prompt in tried]
     # Models and kernels of all kinds refuse in ways of their own what they cannot do.
     except (ValueError, TypeError, RuntimeError, AttributeError, LookupError) as error:

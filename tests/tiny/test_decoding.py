@@ -119,6 +119,11 @@ def test_fewer_rows_at_a_time_if_their_keys_would_take_too_much_memory(monkeypat
     assert sorted(passes)[: len(ALIKE)] == [1] * len(ALIKE), "one row at a time, which goes on by one token"
 
 
+def test_answers_that_may_be_long_are_no_reason_to_answer_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "_MEMORY", 2**20)
+    assert why_not_together(tiny_model("llama"), ALIKE, Rules(END, 20_000)) is None
+
+
 def test_a_row_that_is_done_makes_room_for_the_next() -> None:
     model = tiny_model("llama")
     kept = Rules(alone(model, ALIKE)[0][3], LIMIT)
